@@ -1,0 +1,57 @@
+// One block of a tensor: split, encode, and back. Which transform and coders a block gets is the policy of
+// encode_block; decode_block follows whatever the table says, so the policy is free to improve without a change of the
+// format.
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "csrc/base/buffer_pool.h"
+#include "csrc/base/dtype.h"
+#include "csrc/coder/coder.h"
+#include "csrc/format/table.h"
+
+namespace mithril {
+
+struct EncoderOptions {
+  int zstd_level = 3;              // 1 to 22
+  bool split = true;               // false: no byte planes and no float fields
+  uint64_t block_bytes = 1 << 18;  // raw bytes of a block, rounded down to whole elements; at most kMaxBlockBytes
+
+  void check() const;  // throws invalid_argument
+};
+
+// Memory that one thread needs to code blocks; reused.
+struct Scratch {
+  Buffer planes{2 * kMaxBlockBytes};  // all planes of a block: two bytes for each of an 8-bit float at most
+  Buffer block{kMaxBlockBytes};       // a block of which only a part is wanted
+  ZstdContext zstd;
+};
+
+struct EncodedBlock {
+  Transform transform = Transform::kIdentity;
+  PlaneList planes;
+  std::array<StreamRecord, kMaxPlanes> streams{};
+  uint64_t stored_size = 0, stored_checksum = 0, raw_checksum = 0;
+  const uint8_t* data =
+      nullptr;  // the stored bytes: in `out` of encode_block, or `raw` itself when the block is stored raw
+};
+
+// Room that `out` needs for a block of `raw_bytes`.
+constexpr uint64_t encoded_capacity(uint64_t raw_bytes) { return raw_bytes + 64; }
+
+// The stored bytes are never more than the raw bytes. The result depends on the arguments alone.
+EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
+                          Scratch& scratch, uint8_t* out);
+
+// What read_table cannot check: that each recipe has the planes of its transform, and no stream is longer than the raw
+// one.
+void check_recipes(const Table& table, const DTypeInfo& dtype, uint64_t elements, const std::string& name);
+
+// Decodes block `number` to `out` (its raw bytes), checking the stored bytes before and the raw bytes after.
+// `stored.data` may be `out` itself when is_stored_raw(): then nothing is copied. Errors name the block and its offset.
+void decode_block(const Table& table, uint64_t number, ByteView stored, const DTypeInfo& dtype, uint64_t elements,
+                  uint8_t* out, Scratch& scratch, const std::string& name);
+bool is_stored_raw(const Table& table, uint64_t number);
+void check_stored(const BlockRecord& block, ByteView stored, uint64_t number, const std::string& name);
+
+}  // namespace mithril

@@ -1,0 +1,85 @@
+// The encoder's policy. Costs are estimated in integers, never timed.
+#include <cstring>
+
+#include "csrc/base/checksum.h"
+#include "csrc/codec/codec.h"
+#include "csrc/transform/transform.h"
+
+namespace mithril {
+
+void EncoderOptions::check() const {
+  if (zstd_level < 1 || zstd_level > 22) throw_invalid("zstd_level " + std::to_string(zstd_level) + " is not 1 to 22");
+  if (block_bytes < 4096 || block_bytes > kMaxBlockBytes)
+    throw_invalid("block_bytes " + std::to_string(block_bytes) + " is not 4096 to " + std::to_string(kMaxBlockBytes));
+}
+
+static Transform choose_transform(const DTypeInfo& dtype, const EncoderOptions& options) {
+  if (!options.split || dtype.component_bytes == 1) return Transform::kIdentity;
+  // A half's top byte (sign, exponent, two mantissa bits) coded as one symbol beats its exponent alone: see
+  // docs/decisions/0002.
+  if (dtype.exponent_bits == 0 || dtype.exponent_bits == 5) return Transform::kBytePlanes;
+  return Transform::kFloatFields;
+}
+
+// Whether a zstd frame of the first 2 KiB finds repeats that symbol counts do not show (counters, repeated records).
+static bool has_repeats(const Plane& plane, ZstdContext& zstd) {
+  constexpr uint64_t kProbe = 2048;
+  uint8_t out[kProbe];
+  Plane probe{plane.symbols, kProbe, 8};
+  return plane.bytes() >= kProbe && encode_zstd(probe, 1, out, kProbe - kProbe / 16, zstd) > 0;
+}
+
+// Takes the cheapest of constant, zstd and raw; writes the stream to `out`, which has room for the raw one.
+static StreamRecord encode_plane(const Plane& plane, bool is_float, const EncoderOptions& options, ZstdContext& zstd,
+                                 uint8_t* out) {
+  if (is_constant(plane)) return {Coder::kConstant, encode_constant(plane, out)};
+  uint64_t raw_size = raw_stream_size(plane.count, plane.bits);
+  // A gain below 1/64 is not worth a decoder's time; an estimate below 1/32 is not worth the try.
+  bool promising = estimate_bits(plane) / 8 < raw_size - raw_size / 32 || (!is_float && has_repeats(plane, zstd));
+  // On the fields of floats, where there are symbols to count but no matches to find, level 1 is smaller and faster
+  // than 2 to 15.
+  int level = is_float && plane.bits <= 8 && options.zstd_level < 16 ? 1 : options.zstd_level;
+  if (promising)
+    if (uint64_t n = encode_zstd(plane, level, out, raw_size - raw_size / 64, zstd)) return {Coder::kZstd, n};
+  return {Coder::kRaw, encode_raw(plane, out)};
+}
+
+EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
+                          Scratch& scratch, uint8_t* out) {
+  uint64_t raw_bytes = elements * dtype.element_bytes;
+  EncodedBlock block;
+  block.raw_checksum = xxh3_64(raw, raw_bytes);
+  bool is_float = dtype.exponent_bits > 0;
+
+  Plane whole{raw, elements, 8 * dtype.element_bytes};
+  block.transform = is_constant(whole) ? Transform::kIdentity : choose_transform(dtype, options);
+  block.planes = planes_of(block.transform, dtype);
+  if (block.transform == Transform::kIdentity) {
+    block.streams[0] = encode_plane(whole, is_float, options, scratch.zstd, out);
+    block.stored_size = block.streams[0].size;
+  } else {
+    uint64_t symbols = symbols_of(block.transform, dtype, elements);
+    std::array<uint8_t*, kMaxPlanes> planes;
+    for (uint32_t k = 0; k < block.planes.count; k++) planes[k] = scratch.planes.data() + k * symbols;
+    split(block.transform, dtype, raw, symbols, planes.data());
+    for (uint32_t k = 0; k < block.planes.count; k++) {
+      block.streams[k] = encode_plane({planes[k], symbols, block.planes.symbol_bits[k]}, is_float, options,
+                                      scratch.zstd, out + block.stored_size);
+      block.stored_size += block.streams[k].size;
+    }
+  }
+  block.data = out;
+  if (block.stored_size >= raw_bytes) {
+    block.transform = Transform::kIdentity;
+    block.planes = planes_of(block.transform, dtype);
+    block.streams[0] = {Coder::kRaw, raw_bytes};
+    block.stored_size = raw_bytes;
+    block.stored_checksum = block.raw_checksum;
+    block.data = raw;
+  } else {
+    block.stored_checksum = xxh3_64(out, block.stored_size);
+  }
+  return block;
+}
+
+}  // namespace mithril

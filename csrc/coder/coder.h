@@ -1,0 +1,58 @@
+// encode: the symbols of a plane → a stream; decode: back, exactly. Coders know symbols, never dtypes. Streams:
+// docs/format.md 6.4.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "csrc/base/bytes.h"
+#include "csrc/base/ids.h"
+
+namespace mithril {
+
+// `count` symbols of `bits` bits, one byte each up to 8 bits, else bits / 8 bytes each.
+struct Plane {
+  const uint8_t* symbols;
+  uint64_t count;
+  uint32_t bits;
+
+  uint64_t bytes() const { return count * ((bits + 7) / 8); }
+};
+
+// The zstd contexts of one thread; reused, since making one costs more than coding a block.
+class ZstdContext {
+ public:
+  ZstdContext();
+  ~ZstdContext();
+
+ private:
+  friend uint64_t encode_zstd(const Plane&, int, uint8_t*, uint64_t, ZstdContext&);
+  friend void decode_zstd(ByteView, const Plane&, uint8_t*, ZstdContext&);
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Size of the raw stream of a plane.
+constexpr uint64_t raw_stream_size(uint64_t count, uint32_t bits) {
+  return bits < 8 ? count / 8 * bits + (count % 8 * bits + 7) / 8 : count * (bits / 8);
+}
+
+// Each writes the stream to `out`, which does not overlap the symbols, and returns its size.
+uint64_t encode_raw(const Plane& plane, uint8_t* out) noexcept;
+bool is_constant(const Plane& plane) noexcept;  // at least one symbol, and all equal
+uint64_t encode_constant(const Plane& plane, uint8_t* out) noexcept;
+// 0 when the frame would not fit in `capacity` bytes; levels 1 to 22.
+uint64_t encode_zstd(const Plane& plane, int level, uint8_t* out, uint64_t capacity, ZstdContext& context);
+
+// Writes exactly the symbols that `shape` (symbols ignored) asks for to `out`; throws corrupt when the stream yields
+// anything else. Never reads beyond the stream or writes beyond shape.bytes().
+void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
+
+// Version of the zstd library in use: major·10000 + minor·100 + patch.
+uint32_t zstd_version() noexcept;
+
+// Estimated bits of an order-0 code for all bytes of a plane, from one byte in 16; integers only, so the same
+// everywhere.
+uint64_t estimate_bits(const Plane& plane) noexcept;
+
+}  // namespace mithril

@@ -1,0 +1,113 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "csrc/archive/writer.h"
+#include "csrc/pybind/buffers.h"
+#include "csrc/pybind/convert.h"
+#include "csrc/pybind/module.h"
+
+namespace py = pybind11;
+
+namespace mithril {
+
+static TensorView view_of(const std::string& name, const py::object& data, const std::string& dtype,
+                          std::vector<uint64_t> shape, const std::optional<std::vector<uint64_t>>& dim_order) {
+  const DTypeInfo* d = find_dtype(dtype);
+  if (!d) throw_unsupported("'" + name + "': dtype '" + dtype + "' is not known");
+  LentBytes lent = borrow(data, false);
+  TensorView view;
+  view.data = lent.data, view.keeper = lent.keeper, view.dtype = d->dtype, view.dims = std::move(shape);
+  if (view.dims.size() > kMaxDims)
+    throw_invalid("'" + name + "': " + std::to_string(view.dims.size()) + " dimensions exceed the limit 64");
+  view.dim_order = row_major(view.dims.size());
+  if (dim_order) {
+    view.dim_order.clear();
+    for (uint64_t k : *dim_order) view.dim_order.push_back(static_cast<uint8_t>(std::min<uint64_t>(k, 255)));
+  }
+  uint64_t expected = checked_numel(view.dims, d->element_bytes) * d->element_bytes;
+  if (lent.size != expected)
+    throw_invalid("'" + name + "': " + std::to_string(lent.size) + " bytes of data, " + std::to_string(expected) +
+                  " expected for its shape and dtype");
+  return view;
+}
+
+static EncoderOptions options_of(int zstd_level, bool split, uint64_t block_bytes) {
+  EncoderOptions o;
+  o.zstd_level = zstd_level, o.split = split, o.block_bytes = block_bytes;
+  return o;
+}
+
+static std::string kind_error(const std::string& kind) { return "kind '" + kind + "' is not tensor, value or foreign"; }
+
+static EntryKind kind_of(const std::string& kind) {
+  if (kind == "tensor") return EntryKind::kTensor;
+  if (kind == "value") return EntryKind::kValue;
+  if (kind == "foreign") return EntryKind::kForeign;
+  throw_invalid(kind_error(kind));
+}
+
+// The archive in one bytes object: pieces stay in their arenas until the size is known, then are copied once.
+static py::bytes compress(const py::object& data, const std::string& dtype, std::vector<uint64_t> shape, int zstd_level,
+                          bool split, uint64_t block_bytes, int threads) {
+  TensorView view = view_of("data", data, dtype, std::move(shape), std::nullopt);
+  std::vector<Piece> pieces;
+  ArchiveWriter writer(options_of(zstd_level, split, block_bytes), threads);
+  {
+    py::gil_scoped_release release;
+    writer.add("", EntryKind::kTensor, std::move(view));
+    writer.finish({});
+    for (std::vector<Piece> more = writer.next_pieces(); !more.empty(); more = writer.next_pieces())
+      pieces.insert(pieces.end(), more.begin(), more.end());
+  }
+  auto out = py::reinterpret_steal<py::bytes>(
+      PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(writer.archive_size())));
+  if (!out) throw py::error_already_set();
+  auto* to = reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(out.ptr()));
+  py::gil_scoped_release release;
+  advise_huge_pages(to, writer.archive_size());
+  for (const Piece& p : pieces) std::memcpy(to, p.data, p.size), to += p.size;
+  pieces.clear();
+  return out;
+}
+
+void bind_writer(py::module_& m) {
+  py::class_<Part>(m, "Part", py::buffer_protocol())
+      .def_property_readonly("size", [](const Part& p) { return p.size; })
+      .def("release", [](Part& p) { p.buffer.reset(), p.size = 0; })
+      .def_buffer([](Part& p) {
+        return py::buffer_info(p.buffer ? p.buffer->data() : nullptr, 1, "B", 1, {static_cast<py::ssize_t>(p.size)},
+                               {1}, true);
+      });
+
+  py::class_<ArchiveWriter>(m, "ArchiveWriter")
+      .def(py::init([](int zstd_level, bool split, uint64_t block_bytes, int threads) {
+             return std::make_unique<ArchiveWriter>(options_of(zstd_level, split, block_bytes), threads);
+           }),
+           py::kw_only(), py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 262144,
+           py::arg("threads") = 0)
+      .def(
+          "add",
+          [](ArchiveWriter& w, const std::string& name, const py::object& data, const std::string& dtype,
+             std::vector<uint64_t> shape, const std::optional<std::vector<uint64_t>>& dim_order,
+             const std::string& kind) {
+            EntryKind k = kind_of(kind);
+            return w.add(name, k, view_of(name, data, dtype, std::move(shape), dim_order));
+          },
+          py::arg("name"), py::arg("data"), py::arg("dtype"), py::arg("shape"), py::kw_only(),
+          py::arg("dim_order") = py::none(), py::arg("kind") = "tensor")
+      .def("add_alias", &ArchiveWriter::add_alias, py::arg("name"), py::arg("target"))
+      .def("finish", &ArchiveWriter::finish, py::arg("metadata") = std::map<std::string, std::string>())
+      .def("next_part", &ArchiveWriter::next_part, py::arg("size"), py::call_guard<py::gil_scoped_release>())
+      .def("drain", &ArchiveWriter::drain, py::arg("file"), py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("pending_bytes", &ArchiveWriter::pending_bytes)
+      .def_property_readonly("raw_bytes", &ArchiveWriter::raw_bytes)
+      .def_property_readonly("archive_size", &ArchiveWriter::archive_size)
+      .def_property_readonly("content_id", [](const ArchiveWriter& w) { return hex(w.content_id()); });
+
+  m.def("compress", &compress, py::arg("data"), py::arg("dtype"), py::arg("shape"), py::kw_only(),
+        py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 262144, py::arg("threads") = 0);
+}
+
+}  // namespace mithril

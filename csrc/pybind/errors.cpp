@@ -1,0 +1,45 @@
+// mithril::Error → the classes of mithril/_errors.py.
+#include <pybind11/pybind11.h>
+
+#include <cerrno>
+
+#include "csrc/base/error.h"
+#include "csrc/pybind/module.h"
+
+namespace py = pybind11;
+
+namespace mithril {
+
+static void raise(const Error& e) {
+  py::module_ errors = py::module_::import("mithril._errors");
+  if (e.kind() == ErrorKind::kIo) {
+    const char* name = e.code() == ENOENT   ? "StorageNotFoundError"
+                       : e.code() == EEXIST ? "StorageExistsError"
+                                            : "StorageError";
+    py::object error = errors.attr(name)(e.code(), e.what(), e.path());
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+    return;
+  }
+  const char* name = "MithrilError";
+  switch (e.kind()) {
+    case ErrorKind::kInvalidArgument: name = "InvalidArgumentError"; break;
+    case ErrorKind::kUnsupported: name = "UnsupportedError"; break;
+    case ErrorKind::kTruncated: name = "TruncatedError"; break;
+    case ErrorKind::kCorrupt: name = "CorruptError"; break;
+    case ErrorKind::kNotFound: name = "NotFoundError"; break;
+    default: break;
+  }
+  PyErr_SetString(errors.attr(name).ptr(), e.what());
+}
+
+void bind_errors(py::module_&) {
+  py::register_local_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const Error& e) {
+      raise(e);
+    }
+  });
+}
+
+}  // namespace mithril

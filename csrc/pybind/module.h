@@ -1,0 +1,11 @@
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace mithril {
+
+void bind_errors(pybind11::module_& m);
+void bind_base(pybind11::module_& m);
+void bind_writer(pybind11::module_& m);
+void bind_reader(pybind11::module_& m);
+
+}  // namespace mithril
