@@ -158,6 +158,20 @@ void bind_reader(py::module_& m) {
             return r.read(b.requests, threads);
           },
           py::arg("requests"), py::kw_only(), py::arg("threads") = 0)
+      .def(
+          "read_bytes",
+          [](const ArchiveReader& r, uint64_t number, int threads) {
+            r.table(number);  // an honest size, before memory is allocated
+            const Entry& e = r.entries()[number];
+            auto out = py::reinterpret_steal<py::bytes>(
+                PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(e.raw_size())));
+            if (!out) throw py::error_already_set();
+            auto* to = reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(out.ptr()));
+            py::gil_scoped_release release;
+            r.read({{number, to, e.raw_size(), 0, e.numel()}}, threads);
+            return out;
+          },
+          py::arg("number"), py::kw_only(), py::arg("threads") = 0)
       .def("verify", &ArchiveReader::verify, py::kw_only(), py::arg("decode") = false, py::arg("threads") = 0,
            py::call_guard<py::gil_scoped_release>());
 }

@@ -18,7 +18,9 @@ static std::shared_ptr<const void> keep(const void* data, Release release) {
 
 static LentBytes from_dlpack(const py::object& object) {
   auto device = py::tuple(object.attr("__dlpack_device__")());
-  if (device.size() != 2 || device[0].cast<int>() != 1) throw_invalid("buffer: not in CPU memory");
+  int type = device.size() == 2 ? device[0].cast<int>() : 0;
+  // Pinned memory (kDLCUDAHost, kDLROCMHost) is CPU memory too.
+  if (type != kDLCPU && type != kDLCUDAHost && type != kDLROCMHost) throw_invalid("buffer: not in CPU memory");
   auto capsule = py::reinterpret_steal<py::object>(object.attr("__dlpack__")().release());
   auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
   if (!managed) throw py::error_already_set();

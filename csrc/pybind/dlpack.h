@@ -2,8 +2,10 @@
 #pragma once
 #include <cstdint>
 
+enum DLDeviceType : int32_t { kDLCPU = 1, kDLCUDAHost = 3, kDLROCMHost = 11 };
+
 struct DLDevice {
-  int32_t device_type;  // 1: CPU
+  int32_t device_type;
   int32_t device_id;
 };
 

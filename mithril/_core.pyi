@@ -1,0 +1,174 @@
+"""The native core: archives without torch. Private; the public names are in `mithril`.
+
+Buffers are objects with the buffer protocol (C-contiguous) or with `__dlpack__` on the CPU (contiguous): bytes, bytearray,
+memoryview, NumPy arrays, torch tensors. They are read and written without a copy, and the GIL is released.
+All errors are subclasses of `mithril.MithrilError`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+Buffer = Any
+
+zstd_version: Final[int]
+
+def dtypes() -> list[tuple[str, int, int]]:
+    """The dtype table: (name, wire id, bytes per element)."""
+
+def default_threads() -> int:
+    """Threads used when none are asked for: `MITHRIL_NUM_THREADS`, else cores this process may use ÷ `LOCAL_WORLD_SIZE`, at least 1."""
+
+def isa() -> str:
+    """The kernels in use: "scalar", "avx2" or "avx512"; `MITHRIL_FORCE_ISA` forces one."""
+
+class Part:
+    """A piece of an archive in a pooled buffer (read-only buffer protocol); its memory returns to the pool on `release`."""
+
+    @property
+    def size(self) -> int: ...
+    def release(self) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class OutputFile:
+    """A file that appears under its name whole or not at all: temporary file, write, fsync, rename, fsync of the folder."""
+
+    def __init__(self, path: str, *, sync: bool = True, overwrite: bool = True) -> None: ...
+    @property
+    def bytes_written(self) -> int: ...
+    def write(self, data: Buffer) -> None: ...
+    def commit(self) -> None:
+        """Publish. With `overwrite=False` an existing file is an error, also when it appeared in the meantime."""
+    def abort(self) -> None:
+        """Remove the temporary file; a no-op after `commit`. Also called when the object is dropped."""
+
+class ArchiveWriter:
+    """Compresses tensors into an archive that is pulled in parts. Memory stays bounded by the parts in flight."""
+
+    def __init__(
+        self,
+        *,
+        zstd_level: int = 3,
+        split: bool = True,
+        block_bytes: int = 262144,
+        threads: int = 0,
+    ) -> None:
+        """`split=False` codes raw bytes without byte planes or float fields. `threads=0` means `default_threads()`."""
+    def add(
+        self,
+        name: str,
+        data: Buffer,
+        dtype: str,
+        shape: Sequence[int],
+        *,
+        dim_order: Sequence[int] | None = None,
+        kind: str = "tensor",
+    ) -> int:
+        """Enter a tensor ("tensor"), plain value ("value") or foreign blob ("foreign"); returns its number in the index.
+
+        `data` holds the elements in physical order (see dim_order) and is referenced, unchanged, until its bytes have been
+        pulled. Raises on a duplicate name, an unknown dtype, or a size that is not that of the shape.
+        """
+    def add_alias(self, name: str, target: int) -> int:
+        """Enter another name for the earlier tensor `target`."""
+    def finish(self, metadata: Mapping[str, str] = ...) -> None:
+        """No more tensors: what is still to come ends with index and footer."""
+    def next_part(self, size: int) -> Part | None:
+        """The next `size` bytes of the archive; fewer only at the end, or when what was added so far is used up (then None)."""
+    def drain(self, file: OutputFile) -> None:
+        """Compress and write all that was added so far."""
+    @property
+    def pending_bytes(self) -> int:
+        """Raw bytes that were added and not yet pulled."""
+    @property
+    def raw_bytes(self) -> int:
+        """Raw bytes added so far, without aliases."""
+    @property
+    def archive_size(self) -> int:
+        """Bytes pulled so far: the size of the archive once all is pulled."""
+    @property
+    def content_id(self) -> str:
+        """Content id of the archive, 32 hexadecimal digits; after `finish` and once all is pulled."""
+
+class Entry:
+    """One entry of an archive's index."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str:
+        """"tensor", "alias", "value" or "foreign"."""
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dim_order(self) -> tuple[int, ...]: ...
+    @property
+    def raw_size(self) -> int:
+        """Bytes of the elements."""
+    @property
+    def stored_size(self) -> int:
+        """Bytes of the frame in the archive, table and padding included; 0 for an alias."""
+    @property
+    def frame_offset(self) -> int: ...
+    @property
+    def content_id(self) -> str: ...
+    @property
+    def target(self) -> int | None:
+        """For an alias the number of the entry that holds the data."""
+
+class ReadStats:
+    @property
+    def bytes_read(self) -> int:
+        """Bytes fetched from the file for tables and blocks."""
+    @property
+    def blocks_decoded(self) -> int: ...
+
+class ReadPlan:
+    """Ranges to fetch for a set of reads; each range, once fed, is decoded into the outputs."""
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """(offset, size), ascending; neighbours are joined up to a few MiB."""
+    def feed(self, range: int, data: Buffer) -> None: ...
+    def finish(self) -> ReadStats:
+        """Raises if a range was not fed."""
+
+class ArchiveReader:
+    @staticmethod
+    def open(path: str) -> ArchiveReader:
+        """Read and check header, footer and index."""
+    @staticmethod
+    def from_buffer(data: Buffer) -> ArchiveReader: ...
+    def __len__(self) -> int: ...
+    def names(self) -> list[str]: ...
+    def entry(self, number: int) -> Entry: ...
+    def find(self, name: str) -> int:
+        """Number of an entry; raises NotFoundError."""
+    def metadata(self) -> dict[str, str]: ...
+    @property
+    def archive_size(self) -> int: ...
+    @property
+    def content_id(self) -> str: ...
+    def check(self, number: int) -> None:
+        """Read and check the entry's table, so that the size of the data is known to be honest before memory is allocated."""
+    def plan(self, requests: Sequence[tuple[int, Buffer, int, int]]) -> ReadPlan:
+        """(entry, output, first element, end element), elements counted in physical order; aliases are followed."""
+    def read(self, requests: Sequence[tuple[int, Buffer, int, int]], *, threads: int = 0) -> ReadStats:
+        """Plan, fetch and decode; blocks shared by several requests are read once."""
+    def read_bytes(self, number: int, *, threads: int = 0) -> bytes:
+        """The raw bytes of an entry, in physical order, in a new object."""
+    def verify(self, *, decode: bool = False, threads: int = 0) -> ReadStats:
+        """Check every byte of the archive against its checksum; with `decode` also decode every block."""
+
+def compress(
+    data: Buffer,
+    dtype: str,
+    shape: Sequence[int],
+    *,
+    zstd_level: int = 3,
+    split: bool = True,
+    block_bytes: int = 262144,
+    threads: int = 0,
+) -> bytes:
+    """An archive with one tensor of empty name."""

@@ -1,0 +1,445 @@
+"""The archive format: the reference decoder and encoder, the native reader and writer, and the fixtures, each against
+the others."""
+
+import hashlib
+import json
+import math
+import re
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from mithril._errors import CorruptError, MithrilError, TruncatedError, UnsupportedError  # noqa: E402
+from mithril._native import core  # noqa: E402
+from tests.reference.decoder import KINDS, Archive, decode  # noqa: E402
+from tests.reference.encoder import DTYPES_BY_NAME, TRANSFORMS, Item, encode  # noqa: E402
+from tests.reference.errors import FormatError  # noqa: E402
+from tests.reference.example import TENSOR, render  # noqa: E402
+from tests.reference.planes import DTYPES, Dtype, plane_bits  # noqa: E402
+from tests.reference.samples import KINDS as SAMPLES  # noqa: E402
+from tests.reference.samples import sample  # noqa: E402
+from tests.reference.values import Tuple, decode_value  # noqa: E402
+
+ERRORS = {"truncated": TruncatedError, "unsupported": UnsupportedError, "corrupt": CorruptError}
+MALFORMED = ROOT / "fixtures" / "malformed"
+GOLDEN = ROOT / "fixtures" / "golden" / "v1"
+EXPECTED_ERRORS = json.loads((MALFORMED / "expected.json").read_text())
+EXPECTED_GOLDEN = json.loads((GOLDEN / "expected.json").read_text())
+
+
+def read_entry(reader: Any, number: int) -> bytes:
+    reader.check(number)
+    entry = reader.entry(number)
+    output = bytearray(entry.raw_size)
+    reader.read([(number, output, 0, math.prod(entry.shape))])
+    return bytes(output)
+
+
+def read_all(archive: bytes) -> list[bytes]:
+    """Everything the native reader can say about an archive: the raw bytes of all entries, after all checks."""
+    reader = core.ArchiveReader.from_buffer(archive)
+    data = [read_entry(reader, number) for number in range(len(reader))]
+    reader.verify()
+    reader.verify(decode=True)
+    return data
+
+
+def write(items: Sequence[Item], metadata: dict[str, str] | None = None, part: int = 1 << 20, **options: Any) -> bytes:
+    """An archive of the native writer; the codings of the items are its own choice."""
+    writer = core.ArchiveWriter(**options)
+    for item in items:
+        if item.kind == "alias":
+            writer.add_alias(item.name, item.target)
+        else:
+            writer.add(item.name, item.data, item.dtype, item.shape, dim_order=item.dim_order, kind=item.kind)
+    writer.finish(metadata or {})
+    archive = b""
+    while (piece := writer.next_part(part)) is not None:
+        archive += memoryview(piece)
+        piece.release()
+    assert writer.archive_size == len(archive)
+    assert writer.content_id == archive[-96:-80].hex()
+    return archive
+
+
+def assert_same(reference: Archive, archive: bytes) -> None:
+    """The native reader says of the archive what the reference decoder says."""
+    reader = core.ArchiveReader.from_buffer(archive)
+    assert reader.metadata() == reference.metadata
+    assert reader.content_id == reference.content_id.hex()
+    assert reader.archive_size == len(archive)
+    assert reader.names() == [entry.name for entry in reference.entries]
+    for number, entry in enumerate(reference.entries):
+        native = reader.entry(number)
+        assert (native.name, native.kind, native.dtype) == (entry.name, entry.kind, entry.dtype.name)
+        assert (native.shape, native.dim_order, native.target) == (entry.shape, entry.dim_order, entry.target)
+        assert (native.raw_size, native.content_id) == (len(entry.raw), entry.content_id.hex())
+        assert reader.find(entry.name) == number
+    assert read_all(archive) == [entry.raw for entry in reference.entries]
+
+
+def assert_holds(reference: Archive, items: Sequence[Item]) -> None:
+    assert len(reference.entries) == len(items)
+    for entry, item in zip(reference.entries, items, strict=True):
+        source = items[item.target] if item.kind == "alias" else item
+        assert (entry.name, entry.kind) == (item.name, item.kind)
+        assert (entry.dtype.name, entry.shape, entry.raw) == (source.dtype, tuple(source.shape), source.data)
+        assert entry.dim_order == tuple(range(len(source.shape)) if source.dim_order is None else source.dim_order)
+
+
+def combinations(dtype: Dtype) -> list[Item]:
+    """Every transform and coder the format allows for a dtype, in frames of no, one and several blocks and recipes."""
+    items: list[Item] = []
+    allowed = [name for name, number in TRANSFORMS.items() if plane_bits(number, dtype)]
+    for transform in allowed:
+        planes = len(plane_bits(TRANSFORMS[transform], dtype) or ())
+        rotated = [("raw", "zstd")[k % 2] for k in range(planes)]
+        for coders in ("raw", "zstd", "smallest", rotated):
+            for numel, block_elements in ((0, 5), (1, 1), (7, 100), (40, 13), (300, 128)):
+                name = f"{transform} {coders} {numel}"
+                data = sample(dtype, numel, "special", numel)
+                codings = [(transform, coders)]
+                items.append(Item(name, dtype.name, (numel,), data, block_elements=block_elements, codings=codings))
+        component = sample(dtype, 1, "trained")[: dtype.component]
+        data = component * (17 * dtype.size // dtype.component)
+        items.append(Item(f"{transform} constant", dtype.name, (17,), data, codings=[(transform, "constant")]))
+    codings = [(transform, coders) for transform in allowed for coders in ("zstd", "raw", "smallest")]
+    data = sample(dtype, 100, "trained")
+    items.append(Item("several recipes", dtype.name, (10, 10), data, block_elements=11, codings=codings))
+    return items
+
+
+def mixture() -> list[Item]:
+    """A small archive with something of everything, for damage."""
+    bfloat16, float64 = DTYPES_BY_NAME["bfloat16"], DTYPES_BY_NAME["float64"]
+    fields = [("float_fields", ("zstd", "raw"))]
+    several = [("float_fields", "smallest"), ("byte_planes", "raw"), ("identity", "zstd")]
+    weights = sample(float64, 20, "trained")
+    return [
+        Item("weights", "bfloat16", (6, 10), sample(bfloat16, 60, "trained"), block_elements=32, codings=fields),
+        Item("tied", "bfloat16", (6, 10), kind="alias", target=0),
+        Item("value", "uint8", (19,), b'{"$tuple":[1,null]}', "value"),
+        Item("double", "float64", (5, 4), weights, dim_order=(1, 0), block_elements=8, codings=several),
+        Item("constant", "float16", (9,), b"\x01\x3c" * 9, codings=[("float_fields", "constant")]),
+        Item("scalar", "int64", (), b"\x07\0\0\0\0\0\0\0"),
+        Item("empty", "float32", (0, 3), b""),
+        Item("foreign", "uint8", (4,), b"\x80\x04N.", "foreign"),
+    ]
+
+
+MIXTURE = encode(mixture(), {"note": "ü", "mithril.kind": "test"})
+
+
+class TestReference:
+    @pytest.mark.parametrize("dtype", DTYPES.values(), ids=lambda dtype: dtype.name)
+    def test_decodes_what_it_encodes(self, dtype: Dtype) -> None:
+        items = combinations(dtype)
+        assert_holds(decode(encode(items)), items)
+
+    def test_mixture(self) -> None:
+        reference = decode(MIXTURE)
+        assert_holds(reference, mixture())
+        assert reference.metadata == {"mithril.kind": "test", "note": "ü"}
+        assert {entry.kind for entry in reference.entries} == set(KINDS)
+
+    def test_knows_the_registries_of_the_page(self) -> None:
+        page = (ROOT / "docs" / "format.md").read_text()
+        rows = re.findall(r"^\| (\d+) \| (\w+) \| (\d+) \| (\d+) \| (?:(\d+) )?\| (?:(\d+) )?\|$", page, re.MULTILINE)
+        table = [Dtype(*(int(cell or 0) if cell.isdigit() or not cell else cell for cell in row)) for row in rows]
+        assert table == list(DTYPES.values())
+        assert core.dtypes() == [(dtype.name, dtype.id, dtype.size) for dtype in table]
+
+    def test_example_of_the_page(self) -> None:
+        section = (ROOT / "docs" / "format.md").read_text().split("## 11. The smallest archive\n")[1]
+        assert section.strip() == render().strip()
+
+    def test_values(self) -> None:
+        text = (
+            '{"$dict":[["a",[1,-2.5e-05,true,null,"ü"]],[{"$tuple":[1,2]},{"$set":[1,2]}],[3,{"$frozenset":[]}],'
+            '["b",{"$bytes":"AP8="}],["c",{"$complex":[1.0,{"$float":"-inf"}]}],["d",{"$dtype":"bfloat16"}],'
+            '["e",{"$size":[2,3]}],["f",{"$device":"cuda:1"}]]}'
+        )
+        assert decode_value(text.encode()) == {
+            "a": [1, -2.5e-05, True, None, "ü"],
+            Tuple((1, 2)): {1, 2},
+            3: frozenset(),
+            "b": b"\0\xff",
+            "c": complex(1.0, -math.inf),
+            "d": ("dtype", "bfloat16"),
+            "e": ("size", (2, 3)),
+            "f": ("device", "cuda:1"),
+        }
+        assert math.isnan(decode_value(b'{"$float":"nan"}'))
+        assert decode_value(b"[" * 64 + b"]" * 64)
+
+    @pytest.mark.parametrize("name", EXPECTED_ERRORS)
+    def test_rejects(self, name: str) -> None:
+        expected, data = EXPECTED_ERRORS[name], (MALFORMED / name).read_bytes()
+        with pytest.raises(FormatError) as error:  # noqa: PT012
+            archive = decode(data)
+            if expected["layer"] == "value":
+                decode_value(archive.entries[0].raw)
+        assert (error.value.kind, error.value.field) == (expected["kind"], expected["field"])
+
+
+class TestNativeReader:
+    @pytest.mark.parametrize("dtype", DTYPES.values(), ids=lambda dtype: dtype.name)
+    def test_decodes_any_transform_and_coder(self, dtype: Dtype) -> None:
+        archive = encode(combinations(dtype))
+        assert_same(decode(archive), archive)
+
+    def test_mixture(self, tmp_path: Path) -> None:
+        assert_same(decode(MIXTURE), MIXTURE)
+        path = tmp_path / "mixture.mcp"
+        path.write_bytes(MIXTURE)
+        reader = core.ArchiveReader.open(str(path))
+        items = mixture()
+        raw = [items[item.target].data if item.kind == "alias" else item.data for item in items]
+        assert [read_entry(reader, number) for number in range(len(reader))] == raw
+
+    def test_reads_ranges_of_elements(self) -> None:
+        items = mixture()
+        reader = core.ArchiveReader.from_buffer(MIXTURE)
+        for number, size in ((0, 2), (1, 2), (3, 8)):
+            source = items[items[number].target] if items[number].kind == "alias" else items[number]
+            numel = len(source.data) // size
+            for begin in range(0, numel + 1, 3):
+                for end in (begin, begin + 1, numel):
+                    if end <= numel:
+                        output = bytearray((end - begin) * size)
+                        reader.read([(number, output, begin, end)])
+                        assert output == source.data[begin * size : end * size]
+
+    def test_accepts_what_a_later_minor_version_may_write(self) -> None:
+        ends = ("header", "footer")
+        changes = {f"{end}.{field}": value for end in ends for field, value in (("minor", 7), ("may_ignore", 1 << 63))}
+        archive = encode(mixture(), changes=changes, zstd=99999)
+        assert_same(decode(archive), archive)
+
+    @pytest.mark.parametrize("name", [name for name in EXPECTED_ERRORS if EXPECTED_ERRORS[name]["layer"] == "archive"])
+    def test_rejects(self, name: str, tmp_path: Path) -> None:
+        data = (MALFORMED / name).read_bytes()
+        error = ERRORS[EXPECTED_ERRORS[name]["kind"]]
+        with pytest.raises(error):
+            read_all(data)
+        with pytest.raises(error):
+            core.ArchiveReader.from_buffer(data).verify(decode=True)
+        with pytest.raises(error):
+            core.ArchiveReader.open(str(MALFORMED / name)).verify(decode=True)
+
+    def test_limits_are_reached(self) -> None:
+        recipe = struct.pack("<4H", 0, 0, 1, 0) + struct.pack("<2BH", 8, 0, 0)
+        many = {"frame2.table.recipe_count": 256, "frame2.table.models": recipe * 255}
+        items = [
+            Item("n" * 4096, "uint8", (1,) * 64, b"x"),
+            Item("whole block", "uint8", (1 << 20,), b"y" * (1 << 20), codings=[("identity", "zstd")]),
+            Item("recipes", "uint8", (2,), b"ab", block_elements=1),
+        ]
+        archive = encode(items, {"k" * 4096: "v"}, changes=many)
+        assert_same(decode(archive), archive)
+        for shape in ((0, 1 << 61), (1 << 61, 0), (0, 0, 1 << 61)):
+            archive = encode([Item("of none", "bfloat16", shape)])
+            assert_same(decode(archive), archive)
+        too_many = {"frame2.table.recipe_count": 257, "frame2.table.models": recipe * 256}
+        assert_rejected(encode(items, changes=too_many), "table.recipe_count")
+
+    def test_limit_of_a_metadata_value(self) -> None:
+        limit = 64 << 20
+        archive = encode([], [(b"k", b"v" * limit)])
+        assert core.ArchiveReader.from_buffer(archive).metadata() == {"k": "v" * limit}
+        assert_rejected(encode([], [(b"k", b"v" * (limit + 1))]), "metadata.value_size")
+
+
+def assert_rejected(archive: bytes, field: str) -> None:
+    with pytest.raises(FormatError, match=field):
+        decode(archive)
+    with pytest.raises(CorruptError):
+        read_all(archive)
+
+
+class TestDamage:
+    """What is cut or flipped is never accepted, and never gives other data."""
+
+    def test_size(self) -> None:
+        assert 2048 <= len(MIXTURE) <= 4096
+
+    def test_truncated_anywhere(self) -> None:
+        for size in range(len(MIXTURE)):
+            with pytest.raises(FormatError) as error:
+                decode(MIXTURE[:size])
+            assert error.value.kind == "truncated"
+            with pytest.raises(TruncatedError):
+                core.ArchiveReader.from_buffer(MIXTURE[:size])
+
+    def test_truncated_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "cut.mcp"
+        for size in (*range(0, 200, 9), *range(200, len(MIXTURE), 97)):
+            path.write_bytes(MIXTURE[:size])
+            with pytest.raises(TruncatedError):
+                core.ArchiveReader.open(str(path))
+
+    def test_one_flipped_bit_in_any_byte(self) -> None:
+        raw = read_all(MIXTURE)
+        for position in range(len(MIXTURE)):
+            damaged = bytearray(MIXTURE)
+            damaged[position] ^= 1 << (position * 5 + position // 8) % 8
+            with pytest.raises(FormatError) as error:
+                decode(bytes(damaged))
+            assert error.value.kind == "corrupt", position
+            with pytest.raises(CorruptError):
+                assert_never_wrong(damaged, raw)
+            with pytest.raises(CorruptError):
+                core.ArchiveReader.from_buffer(damaged).verify()
+
+    def test_zeroed_and_swapped_regions(self) -> None:
+        raw = read_all(MIXTURE)
+        for position in range(0, len(MIXTURE) - 64, 64):
+            line, following = MIXTURE[position : position + 64], MIXTURE[position + 64 : position + 128]
+            for replacement in (bytes(64) + following, following + line):
+                damaged = MIXTURE[:position] + replacement + MIXTURE[position + len(replacement) :]
+                if damaged != MIXTURE:
+                    with pytest.raises(FormatError):
+                        decode(damaged)
+                    with pytest.raises(MithrilError):
+                        assert_never_wrong(damaged, raw)
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.binary(max_size=600))
+    def test_random_bytes(self, data: bytes) -> None:
+        with pytest.raises((CorruptError, TruncatedError)):
+            core.ArchiveReader.from_buffer(data)
+
+
+def assert_never_wrong(damaged: bytes | bytearray, raw: list[bytes]) -> None:
+    """Reads what can be read, and verifies. Each entry comes right or with an error."""
+    reader = core.ArchiveReader.from_buffer(damaged)
+    errors = []
+    for number, data in enumerate(raw):
+        try:
+            assert read_entry(reader, number) == data
+        except MithrilError as error:
+            errors.append(error)
+    reader.verify(decode=True)
+    assert not errors, "verify accepts what cannot be read"
+
+
+class TestNativeWriter:
+    @pytest.mark.parametrize("split", [True, False])
+    @pytest.mark.parametrize("dtype", DTYPES.values(), ids=lambda dtype: dtype.name)
+    def test_is_understood(self, dtype: Dtype, split: bool) -> None:
+        items = [
+            Item(f"{kind} {numel}", dtype.name, (numel,), sample(dtype, numel, kind, numel + 1))
+            for kind in SAMPLES
+            for numel in (0, 1, 2, 3, 65, 1000, 3001)
+        ]
+        archive = write(items, split=split, block_bytes=4096)
+        reference = decode(archive)
+        assert_holds(reference, items)
+        assert_same(reference, archive)
+
+    def test_blocks_of_the_default_size(self) -> None:
+        items = [
+            Item(name, name, (numel,), sample(DTYPES_BY_NAME[name], 1000, "trained") * (numel // 1000))
+            for name, numel in (("bfloat16", 300000), ("float32", 100000), ("int64", 100000))
+        ]
+        archive = write(items, threads=2)
+        assert_holds(decode(archive), items)
+        assert archive == write(items, threads=1, part=1000)
+
+    def test_mixture(self) -> None:
+        metadata = {"b": "2", "a": "ü", "": "empty key"}
+        archive = write(mixture(), metadata)
+        reference = decode(archive)
+        assert_holds(reference, mixture())
+        assert reference.metadata == metadata
+        assert reference.zstd_version == core.zstd_version
+        assert_same(reference, archive)
+
+    def test_nothing(self) -> None:
+        archive = write([])
+        assert len(archive) == 256
+        assert archive == encode([], zstd=core.zstd_version)
+
+    def test_example_of_the_page(self) -> None:
+        assert write([TENSOR]) == encode([TENSOR], zstd=core.zstd_version)
+
+    def test_compress(self) -> None:
+        data = sample(DTYPES_BY_NAME["float32"], 500, "trained")
+        reference = decode(core.compress(data, "float32", (5, 100)))
+        assert_holds(reference, [Item("", "float32", (5, 100), data)])
+
+
+names = st.text(max_size=20).filter(lambda name: name.encode("utf-8", "ignore").decode() == name)
+
+
+@st.composite
+def items_of_any_kind(draw: st.DrawFn) -> list[Item]:
+    items: list[Item] = []
+    for name in draw(st.lists(names, unique=True, max_size=6)):
+        tensors = [k for k, item in enumerate(items) if item.kind == "tensor"]
+        kind = draw(st.sampled_from(KINDS if tensors else ("tensor", "value", "foreign")))
+        if kind == "alias":
+            target = draw(st.sampled_from(tensors))
+            source = items[target]
+            items.append(Item(name, source.dtype, source.shape, b"", kind, source.dim_order, target=target))
+        elif kind == "tensor":
+            dtype = draw(st.sampled_from(list(DTYPES.values())))
+            shape = draw(st.lists(st.integers(0, 5), max_size=4))
+            data = sample(dtype, math.prod(shape), draw(st.sampled_from(SAMPLES)), draw(st.integers(0, 99)))
+            allowed = [transform for transform, number in TRANSFORMS.items() if plane_bits(number, dtype)]
+            coding = st.tuples(st.sampled_from(allowed), st.sampled_from(("raw", "zstd", "smallest")))
+            codings = draw(st.lists(coding, min_size=1, max_size=3))
+            order = draw(st.permutations(range(len(shape))))
+            blocks = draw(st.integers(1, 60))
+            items.append(Item(name, dtype.name, shape, data, "tensor", order, blocks, codings))
+        else:
+            data = draw(st.binary(max_size=50))
+            items.append(Item(name, "uint8", (len(data),), data, kind))
+    return items
+
+
+@settings(max_examples=100, deadline=None)
+@given(items_of_any_kind(), st.dictionaries(names, names, max_size=3))
+def test_all_four_agree(items: list[Item], metadata: dict[str, str]) -> None:
+    for archive in (encode(items, metadata), write(items, metadata)):
+        reference = decode(archive)
+        assert_holds(reference, items)
+        assert reference.metadata == metadata
+        assert_same(reference, archive)
+
+
+class TestGolden:
+    """Archives of earlier versions decode for ever."""
+
+    def test_all_are_expected(self) -> None:
+        assert {path.name for path in GOLDEN.glob("*.mcp")} == set(EXPECTED_GOLDEN)
+
+    @pytest.mark.parametrize("name", EXPECTED_GOLDEN)
+    def test_decodes(self, name: str) -> None:
+        data, expected = (GOLDEN / name).read_bytes(), EXPECTED_GOLDEN[name]
+        reference = decode(data)
+        assert reference.metadata == expected["metadata"]
+        entries = [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "dtype": entry.dtype.name,
+                "shape": list(entry.shape),
+                "dim_order": list(entry.dim_order),
+                "target": entry.target,
+                "size": len(entry.raw),
+                "sha256": hashlib.sha256(entry.raw).hexdigest(),
+            }
+            for entry in reference.entries
+        ]
+        assert entries == expected["entries"]
+        assert_same(reference, data)
