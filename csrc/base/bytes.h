@@ -43,6 +43,7 @@ class ByteCursor {
   }
   ByteView bytes(uint64_t size, const char* field) {
     need(size, field);
+    field_ = position_;
     ByteView v{view_.data + position_, size};
     position_ += size;
     return v;
@@ -59,9 +60,9 @@ class ByteCursor {
   // A count of records of at least `smallest` bytes each: refused when they cannot fit in what is left.
   uint64_t count(uint64_t smallest, uint64_t limit, const char* field) {
     uint64_t n = u64(field);
-    if (n > limit) fail(field, std::to_string(n) + " exceeds the limit " + std::to_string(limit), position_ - 8);
+    if (n > limit) fail(field, std::to_string(n) + " exceeds the limit " + std::to_string(limit));
     if (n > left() / smallest)
-      fail(field, std::to_string(n) + " does not fit in the " + std::to_string(left()) + " bytes left", position_ - 8);
+      fail(field, std::to_string(n) + " does not fit in the " + std::to_string(left()) + " bytes left");
     return n;
   }
   uint64_t left() const { return view_.size - position_; }
@@ -69,31 +70,35 @@ class ByteCursor {
   uint64_t offset() const { return origin_ + position_; }
   ByteView before() const { return {view_.data, position_}; }
 
-  [[noreturn]] void fail(const char* field, const std::string& what) const { fail(field, what, position_); }
+  // About the field that was read last, or about another position of the view.
+  [[noreturn]] void fail(const char* field, const std::string& what) const { fail(field, what, field_); }
   [[noreturn]] void fail(const char* field, const std::string& what, uint64_t position) const {
     throw_corrupt(structure_ + ": " + field + " " + what + " (offset " + std::to_string(origin_ + position) + ")");
   }
   [[noreturn]] void unsupported(const char* field, const std::string& what) const {
-    throw_unsupported(structure_ + ": " + field + " " + what + " (offset " + std::to_string(origin_ + position_) + ")");
+    throw_unsupported(structure_ + ": " + field + " " + what + " (offset " + std::to_string(origin_ + field_) + ")");
   }
 
  private:
   template <class T>
   T get(const char* field) {
     need(sizeof(T), field);
+    field_ = position_;
     T v;
     std::memcpy(&v, view_.data + position_, sizeof(T));
     position_ += sizeof(T);
     return v;
   }
   void need(uint64_t n, const char* field) const {
-    if (n > left()) fail(field, "needs " + std::to_string(n) + " bytes, " + std::to_string(left()) + " are left");
+    if (n > left())
+      fail(field, "needs " + std::to_string(n) + " bytes, " + std::to_string(left()) + " are left", position_);
   }
 
   ByteView view_;
   std::string structure_;
   uint64_t origin_;
   uint64_t position_ = 0;
+  uint64_t field_ = 0;  // where the field read last begins
 };
 
 class ByteBuilder {

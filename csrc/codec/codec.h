@@ -8,6 +8,7 @@
 #include "csrc/base/buffer_pool.h"
 #include "csrc/base/dtype.h"
 #include "csrc/coder/coder.h"
+#include "csrc/format/index.h"
 #include "csrc/format/table.h"
 
 namespace mithril {
@@ -43,9 +44,8 @@ constexpr uint64_t encoded_capacity(uint64_t raw_bytes) { return raw_bytes + 64;
 EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
                           Scratch& scratch, uint8_t* out);
 
-// What read_table cannot check: that each recipe has the planes of its transform, and no stream is longer than the raw
-// one.
-void check_recipes(const Table& table, const DTypeInfo& dtype, uint64_t elements, const std::string& name);
+// Reads and checks the table of an entry (docs/format.md 3.1), its content id included; `bytes` is without padding.
+Table read_table(ByteView bytes, const Entry& entry, const std::string& name);
 
 // Decodes block `number` to `out` (its raw bytes), checking the stored bytes before and the raw bytes after.
 // `stored.data` may be `out` itself when is_stored_raw(): then nothing is copied. Errors name the block and its offset.

@@ -11,21 +11,25 @@ static std::string block_name(const std::string& name, uint64_t number, const Bl
   return name + ": block " + std::to_string(number) + " (offset " + std::to_string(block.offset) + ")";
 }
 
-void check_recipes(const Table& table, const DTypeInfo& dtype, uint64_t elements, const std::string& name) {
-  for (const Recipe& r : table.recipes)
-    if (!(r.planes == planes_of(r.transform, dtype)))
-      throw_corrupt(name + ": recipe: its planes are not those of transform " +
-                    std::to_string(static_cast<int>(r.transform)) + " for " + std::string(dtype.name));
+Table read_table(ByteView bytes, const Entry& entry, const std::string& name) {
+  const DTypeInfo& dtype = info(entry.dtype);
+  uint64_t elements = entry.numel();
+  Table table = read_table(
+      bytes, entry.table_offset, entry.frame_offset, elements, dtype.element_bytes,
+      [&](Transform transform) { return planes_of(transform, dtype); }, name);
   for (uint64_t i = 0; i < table.blocks.size(); i++) {
     const BlockRecord& b = table.blocks[i];
     const Recipe& r = table.recipes[b.recipe];
-    uint64_t n = std::min(table.block_elements, elements - i * table.block_elements);
+    uint64_t symbols =
+        symbols_of(r.transform, dtype, std::min(table.block_elements, elements - i * table.block_elements));
     for (uint32_t k = 0; k < r.planes.count; k++)
-      if (table.streams[b.first_stream + k].size >
-          raw_stream_size(symbols_of(r.transform, dtype, n), r.planes.symbol_bits[k]))
+      if (table.streams[b.first_stream + k].size > raw_stream_size(symbols, r.planes.symbol_bits[k]))
         throw_corrupt(block_name(name, i, b) + ": stream_size " +
                       std::to_string(table.streams[b.first_stream + k].size) + " is more than the plane needs raw");
   }
+  if (tensor_content_id(entry, table.block_elements, table.raw_checksums()) != entry.content_id)
+    throw_corrupt(name + ": content_id does not match the table (offset " + std::to_string(entry.table_offset) + ")");
+  return table;
 }
 
 bool is_stored_raw(const Table& table, uint64_t number) {

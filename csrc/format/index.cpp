@@ -85,11 +85,11 @@ static Entry read_entry(ByteCursor& index, const std::string& name, uint64_t num
   uint64_t offset = index.offset();
   uint64_t size = index.u64("entry_size");
   if (size < kSmallestEntry || size - 8 > index.left())
-    index.fail("entry_size", std::to_string(size) + " is too small, or beyond the index", index.position() - 8);
+    index.fail("entry_size", std::to_string(size) + " is too small, or beyond the index");
   ByteView body = index.bytes(size - 8, "entry");
-  ByteCursor c({body.data - 8, size}, name + ": entry " + std::to_string(number), offset);
+  ByteCursor c({body.data - 8, size - 8}, name + ": entry " + std::to_string(number), offset);
   ByteCursor sum({body.data + body.size - 8, 8}, name + ": entry " + std::to_string(number), offset + size - 8);
-  if (sum.u64("checksum") != xxh3_64(body.data - 8, size - 8)) sum.fail("checksum", "does not match", 0);
+  if (sum.u64("checksum") != xxh3_64(body.data - 8, size - 8)) sum.fail("checksum", "does not match");
 
   c.u64("entry_size");
   Entry e;
@@ -124,8 +124,7 @@ static Entry read_entry(ByteCursor& index, const std::string& name, uint64_t num
     e.frame_offset = c.u64("frame_offset"), e.table_offset = c.u64("table_offset"), e.table_size = c.u64("table_size");
     e.content_id = c.hash128("content_id");
   }
-  if (c.left() != 8)
-    c.fail("entry_size", std::to_string(size) + " leaves " + std::to_string(c.left() - 8) + " bytes over");
+  if (c.left()) c.fail("entry_size", std::to_string(size) + " leaves " + std::to_string(c.left()) + " bytes over", 0);
   return e;
 }
 

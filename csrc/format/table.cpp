@@ -35,32 +35,38 @@ std::vector<uint8_t> write_table(const Table& table) {
   return b.take();
 }
 
-static Recipe read_recipe(ByteCursor& c) {
+static Recipe read_recipe(ByteCursor& c, const std::function<PlaneList(Transform)>& planes_of) {
   Recipe recipe;
+  uint64_t start = c.position();
   uint16_t transform = c.u16("transform");
   if (transform > static_cast<uint16_t>(Transform::kFloatFields))
     c.unsupported("transform", std::to_string(transform) + " is not known");
   recipe.transform = static_cast<Transform>(transform);
   if (uint16_t p = c.u16("parameter")) c.unsupported("parameter", std::to_string(p) + " is not known");
   uint16_t planes = c.u16("plane_count");
-  if (planes == 0 || planes > kMaxPlanes)
-    c.fail("plane_count", std::to_string(planes) + " is not 1 to " + std::to_string(kMaxPlanes));
+  if (planes == 0 || planes > kMaxPlanes || planes != planes_of(recipe.transform).count)
+    c.fail("plane_count",
+           std::to_string(planes) + " is not that of transform " + std::to_string(transform) + " for this dtype");
   c.zeros(2, "reserved");
   for (uint16_t k = 0; k < planes; k++) {
     recipe.planes.add(c.u8("symbol_bits"));
     if (uint8_t kind = c.u8("context_kind")) c.unsupported("context_kind", std::to_string(kind) + " is not known");
     c.zeros(2, "context_plane");
   }
+  if (!(recipe.planes == planes_of(recipe.transform)))
+    c.fail("symbol_bits", "are not those of transform " + std::to_string(transform) + " for this dtype", start);
   return recipe;
 }
 
 Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_t elements, uint64_t element_bytes,
-                 const std::string& name) {
-  ByteCursor c(bytes, name + ": table", offset);
-  if (bytes.size < 48) c.fail("table_size", std::to_string(bytes.size) + " is too small");
+                 const std::function<PlaneList(Transform)>& planes_of, const std::string& name) {
+  if (bytes.size < 48)
+    throw_corrupt(name + ": table_size " + std::to_string(bytes.size) + " is too small (offset " +
+                  std::to_string(offset) + ")");
   ByteCursor sum({bytes.data + bytes.size - 8, 8}, name + ": table", offset + bytes.size - 8);
-  if (sum.u64("checksum") != xxh3_64(bytes.data, bytes.size - 8)) sum.fail("checksum", "does not match", 0);
+  if (sum.u64("checksum") != xxh3_64(bytes.data, bytes.size - 8)) sum.fail("checksum", "does not match");
 
+  ByteCursor c({bytes.data, bytes.size - 8}, name + ": table", offset);
   if (c.text(4, "magic") != kMagic) c.fail("magic", "is wrong", 0);
   if (uint16_t kind = c.u16("base_kind")) c.unsupported("base_kind", std::to_string(kind) + " is not known");
   c.zeros(2, "reserved");
@@ -71,12 +77,11 @@ Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_
            std::to_string(table.block_elements) + " is not 1 to " + std::to_string(kMaxBlockBytes / element_bytes));
   uint64_t block_count = c.count(kBlockRecord, ~uint64_t{0}, "block_count");
   if (block_count != ceil_div(elements, table.block_elements))
-    c.fail("block_count", std::to_string(block_count) + " is not that of " + std::to_string(elements) + " elements",
-           c.position() - 8);
+    c.fail("block_count", std::to_string(block_count) + " is not that of " + std::to_string(elements) + " elements");
   uint64_t recipe_count = c.count(12, kMaxRecipes, "recipe_count");
   uint64_t model_count = c.count(16, kMaxModels, "model_count");
   if (model_count) c.unsupported("model_count", std::to_string(model_count) + ": shared models are not known");
-  for (uint64_t i = 0; i < recipe_count; i++) table.recipes.push_back(read_recipe(c));
+  for (uint64_t i = 0; i < recipe_count; i++) table.recipes.push_back(read_recipe(c, planes_of));
 
   table.blocks.reserve(block_count);
   uint64_t at = frame_offset;
@@ -86,8 +91,7 @@ Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_
     block.raw_checksum = c.u64("raw_checksum");
     block.recipe = c.u16("recipe");
     if (block.recipe >= recipe_count)
-      c.fail("recipe", std::to_string(block.recipe) + " of block " + std::to_string(i) + " is out of range",
-             c.position() - 2);
+      c.fail("recipe", std::to_string(block.recipe) + " of block " + std::to_string(i) + " is out of range");
     if (uint16_t e = c.u16("envelope")) c.unsupported("envelope", std::to_string(e) + " is not known");
     c.zeros(4, "envelope_size");
     block.offset = at;
@@ -105,8 +109,7 @@ Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_
       c.zeros(2, "reserved"), c.zeros(4, "model");
       s.size = c.u64("stream_size");
       if (s.size > block.stored_size - total)
-        c.fail("stream_size", std::to_string(s.size) + " of block " + std::to_string(i) + " leads beyond the block",
-               c.position() - 8);
+        c.fail("stream_size", std::to_string(s.size) + " of block " + std::to_string(i) + " leads beyond the block");
       total += s.size;
       table.streams.push_back(s);
     }
@@ -114,7 +117,7 @@ Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_
       c.fail("stream_size", "sizes of block " + std::to_string(i) + " do not add up to stored_size");
     table.blocks.push_back(block);
   }
-  if (c.left() != 8) c.fail("table_size", "leaves " + std::to_string(c.left() - 8) + " bytes over");
+  if (c.left()) c.fail("table_size", "leaves " + std::to_string(c.left()) + " bytes over");
   if (at != offset)
     c.fail("stored_size", "the blocks end at " + std::to_string(at) + ", the table begins at " + std::to_string(offset),
            0);

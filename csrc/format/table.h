@@ -1,6 +1,7 @@
 // The table of a frame: docs/format.md section 3. Writer first; the reader mirrors it.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,8 @@ struct Table {
 
 std::vector<uint8_t> write_table(const Table& table);
 // `bytes` is the table without padding, at `offset` of the archive; the frame begins at `frame_offset`. `elements` and
-// `element_bytes` are those of the tensor. Checks everything that needs no knowledge of transforms.
+// `element_bytes` are those of the tensor, and planes_of() tells the planes that a transform makes for its dtype.
 Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_t elements, uint64_t element_bytes,
-                 const std::string& name);
+                 const std::function<PlaneList(Transform)>& planes_of, const std::string& name);
 
 }  // namespace mithril

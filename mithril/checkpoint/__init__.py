@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mithril.checkpoint._dcp import LoadResult, SaveResult, load_compressed, save_compressed
     from mithril.checkpoint._dcp_reader import MithrilStorageReader
     from mithril.checkpoint._dcp_writer import MithrilStorageWriter
-    from mithril.checkpoint._file import Archive, load_file, open_archive, save_file
+    from mithril.checkpoint._file import Archive, TensorInfo, load_file, open_archive, save_file
 
 __all__ = [
     "Archive",
@@ -22,6 +22,7 @@ __all__ = [
     "MithrilStorageReader",
     "MithrilStorageWriter",
     "SaveResult",
+    "TensorInfo",
     "from_dcp",
     "load_compressed",
     "load_file",
@@ -39,7 +40,7 @@ _HOMES = {
     "_dcp": ("LoadResult", "SaveResult", "load_compressed", "save_compressed"),
     "_dcp_reader": ("MithrilStorageReader",),
     "_dcp_writer": ("MithrilStorageWriter",),
-    "_file": ("Archive", "load_file", "open_archive", "save_file"),
+    "_file": ("Archive", "TensorInfo", "load_file", "open_archive", "save_file"),
 }
 
 __getattr__, __dir__ = lazy(

@@ -9,12 +9,15 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from mithril._errors import MithrilError, StorageError, StorageExistsError, StorageNotFoundError
 
-_STORAGE_ERRORS = {errno.ENOENT: StorageNotFoundError, errno.EEXIST: StorageExistsError}
+_STORAGE_ERRORS: dict[int | None, type[StorageError]] = {
+    errno.ENOENT: StorageNotFoundError,
+    errno.EEXIST: StorageExistsError,
+}
 
 
 @contextmanager
 def picklable_errors() -> Iterator[None]:
-    """Let out only errors that can be pickled: any other would leave the coordinator waiting. Plain OSErrors become ours."""
+    """Let out only errors that can be pickled: others would leave the coordinator waiting. OSErrors become ours."""
     try:
         yield
     except MithrilError:
@@ -32,7 +35,7 @@ def picklable_errors() -> Iterator[None]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Raise DCP's CheckpointException as the MithrilError of the first rank that failed: the same error on all ranks."""
+    """Raise DCP's CheckpointException as the MithrilError of the first rank that failed: the same on all ranks."""
     try:
         yield
     except CheckpointException as failure:

@@ -1,7 +1,7 @@
 """The folder of a distributed checkpoint: its names, what it holds now, and the removal of what it no longer needs.
 
-`metadata.mcp` is the checkpoint; a data file that it does not name is no part of it. A superseded data file stays for a grace
-period, for readers that read the metadata before: its mtime is the time at which it was superseded.
+`metadata.mcp` is the checkpoint; a data file that it does not name is no part of it. A superseded data file stays for a
+grace period, for readers that read the metadata before: its mtime is the time at which it was superseded.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""Where everything of a distributed checkpoint lies, in columns: about 50 bytes per chunk, and no object until it is asked for.
+"""Where everything of a distributed checkpoint lies, in columns: no object exists until it is asked for.
 
-The columns are those of `metadata.mcp` (section 8 of docs/format.md). DCP sees two mappings over them, which build its objects
-on access: `StateDictMetadata` (fqn → what is stored) and `StorageData` (chunk or value → file and entry).
+The columns are those of `metadata.mcp` (section 8 of docs/format.md). DCP sees two mappings over them, which build its
+objects on access: `StateDictMetadata` (fqn → what is stored) and `StorageData` (chunk or value → file and entry).
 """
 
 from __future__ import annotations  # array is generic at run time only from Python 3.12
@@ -26,6 +26,7 @@ from torch.distributed.checkpoint.metadata import (
 from torch.distributed.checkpoint.storage import WriteResult
 
 from mithril._errors import CorruptError, MithrilError
+
 
 class DataFile(NamedTuple):
     """One archive of the checkpoint; sizes in bytes."""
@@ -52,7 +53,7 @@ class Kind(NamedTuple):
 
 @dataclass(eq=False, kw_only=True)
 class Index:
-    """The columns. Names are sorted; counts and lengths agree; chunks and locations are checked when they are asked for."""
+    """The columns. Names are sorted, counts and lengths agree; chunks and locations are checked when asked for."""
 
     names: list[str]
     kind: array[int]  # of each tensor: number in kinds
@@ -90,7 +91,9 @@ class Index:
         for offset, length, whole in zip(chunk.offsets, chunk.sizes, size, strict=True):
             if offset < 0 or length < 0 or offset + length > whole:
                 name = self.names[tensor]
-                raise CorruptError(f"metadata.mcp: chunk {number} of {name!r} lies outside of the tensor: {chunk}, {size}")
+                raise CorruptError(
+                    f"metadata.mcp: chunk {number} of {name!r} lies outside of the tensor: {chunk}, {size}"
+                )
         return chunk
 
     def chunk_location(self, tensor: int, number: int) -> Location:
@@ -102,7 +105,9 @@ class Index:
 
     def _location(self, name: str, file: int, entry: int) -> Location:
         if not 0 <= file < len(self.files) or entry < 0:
-            raise CorruptError(f"metadata.mcp: {name!r} lies in entry {entry} of file {file}, of {len(self.files)} files")
+            raise CorruptError(
+                f"metadata.mcp: {name!r} lies in entry {entry} of file {file}, of {len(self.files)} files"
+            )
         return Location(self.files[file], entry)
 
 

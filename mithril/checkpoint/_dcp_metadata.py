@@ -1,4 +1,7 @@
-"""`metadata.mcp`, the commit of a distributed checkpoint: written, and read without trust (section 8 of docs/format.md)."""
+"""`metadata.mcp`, the commit of a distributed checkpoint: written, and read without trust.
+
+The layout is section 8 of docs/format.md.
+"""
 
 from __future__ import annotations  # array is generic at run time only from Python 3.12
 

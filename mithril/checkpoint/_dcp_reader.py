@@ -1,11 +1,10 @@
-"""The StorageReader: only the blocks that the wanted rows touch are read and decoded, each once, in place where possible."""
+"""The StorageReader: reads and decodes only the blocks that the wanted rows touch, once, in place where possible."""
 
 import errno
 import io
-import math
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,11 +22,20 @@ from mithril.checkpoint._dcp_errors import picklable_errors
 from mithril.checkpoint._dcp_folder import local_path
 from mithril.checkpoint._dcp_index import DataFile, StorageData, StoredChunk
 from mithril.checkpoint._dcp_metadata import read_metadata
+from mithril.checkpoint._dcp_region import Region
 from mithril.checkpoint._dcp_writer import choose_threads
-from mithril.checkpoint._tensors import carrier, dtype_name, is_in_order, memory
+from mithril.checkpoint._tensors import carrier, is_in_order, memory, torch_dtype
 from mithril.checkpoint._values import decode_value
 
-_SCRATCH_BYTES = 64 << 20  # decoded at a time where that is not possible in place
+_SCRATCH_BYTES = 32 << 20  # decoded at a time where that is not possible in place; up to twice as much is held
+
+
+class _Read(NamedTuple):
+    """A request to the archive, and what remains to do when its bytes are there."""
+
+    request: tuple[int, Any, int, int]
+    scratch_bytes: int
+    finish: Callable[[], None]
 
 
 class MithrilStorageReader(StorageReader):
@@ -37,10 +45,10 @@ class MithrilStorageReader(StorageReader):
         path: The folder of the checkpoint.
         config: Only its `num_threads` matters; it overrides `thread_count`.
         thread_count: Threads per rank; fewer where `MITHRIL_NUM_THREADS` or the share of the rank in the cores is less.
-        weights_only: Whether pickled objects are loaded only as far as `torch.load(weights_only=True)` permits. With False
-            they are unpickled, which runs the code in them: only for checkpoints that you trust.
+        weights_only: Whether pickled objects are loaded only as far as `torch.load(weights_only=True)` permits. With
+            False they are unpickled, which runs the code in them: only for checkpoints that you trust.
 
-    Loading raises StorageNotFoundError, CorruptError, TruncatedError or UnsupportedError, naming the tensor or the file.
+    Loading raises StorageNotFoundError, CorruptError, TruncatedError or UnsupportedError, naming tensor or file.
     `bytes_read` (bytes of tables and blocks) and `blocks_decoded` count what this rank has read since `reset`.
     """
 
@@ -92,7 +100,9 @@ class MithrilStorageReader(StorageReader):
     def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
         if len({plan.storage_data for plan in plans}) > 1:
             raise StorageError(
-                errno.EBUSY, "the checkpoint was replaced while the ranks read its metadata; load it again", self.checkpoint_id
+                errno.EBUSY,
+                "the checkpoint was replaced while the ranks read its metadata; load it again",
+                self.checkpoint_id,
             )
         return plans
 
@@ -117,6 +127,135 @@ class MithrilStorageReader(StorageReader):
     def _read_file(self, file: DataFile, items: list[tuple[int, ReadItem]], planner: LoadPlanner) -> None:
         archive = self._open(file)
         batch: list[_Read] = []
-        for read in self._reads(archive, items, planner):
-            batch.append(read)
-            if sum(...)
+        scratch = 0
+        for entry, item in items:
+            for read in self._reads(archive, entry, item, planner):
+                if batch and scratch + read.scratch_bytes > _SCRATCH_BYTES:
+                    self._execute(archive, batch)
+                    batch, scratch = [], 0
+                batch.append(read)
+                scratch += read.scratch_bytes
+        self._execute(archive, batch)
+
+    def _open(self, file: DataFile) -> Any:
+        path = os.fspath(self._folder / file.name)
+        try:
+            archive = core.ArchiveReader.open(path)
+        except StorageNotFoundError:
+            raise StorageNotFoundError(
+                errno.ENOENT,
+                "a data file is missing: the checkpoint is damaged, or was replaced while it was read",
+                path,
+            ) from None
+        if archive.content_id != file.content_id:
+            raise CorruptError(f"{path}: content id {archive.content_id}; metadata.mcp names {file.content_id}")
+        return archive
+
+    def _execute(self, archive: Any, batch: list[_Read]) -> None:
+        stats = archive.read([read.request for read in batch], threads=self._threads)
+        self.bytes_read += stats.bytes_read
+        self.blocks_decoded += stats.blocks_decoded
+        for read in batch:
+            read.finish()
+
+    def _reads(self, archive: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
+        if entry >= len(archive):
+            raise CorruptError(f"metadata.mcp: {item.storage_index.fqn!r} lies in entry {entry} of {len(archive)}")
+        archive.check(entry)
+        if item.type == LoadItemType.BYTE_IO:
+            return self._value_reads(archive, entry, item, planner)
+        return self._tensor_reads(archive, entry, item, planner)
+
+    def _value_reads(self, archive: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
+        kind, fqn = archive.entry(entry).kind, item.storage_index.fqn
+        if kind not in ("value", "foreign"):
+            raise CorruptError(f"metadata.mcp: {fqn!r} is a value, but the data file holds a {kind}")
+        data = bytearray(archive.entry(entry).raw_size)
+
+        def finish() -> None:
+            pickled = _pickled_value(data, fqn) if kind == "value" else self._pickled_foreign(data, fqn)
+            planner.load_bytes(item, pickled)
+
+        yield _Read((entry, data, 0, len(data)), len(data), finish)
+
+    def _pickled_foreign(self, data: bytearray, fqn: str) -> io.BytesIO:
+        if not self._weights_only:
+            return io.BytesIO(data)
+        try:
+            return _pickle(torch.load(io.BytesIO(data), weights_only=True, map_location="cpu"))
+        except Exception as error:
+            raise UnsupportedError(
+                f"{fqn!r} is a pickled object that torch.load(weights_only=True) refuses; "
+                f"weights_only=False loads it, if you trust the checkpoint ({str(error).splitlines()[0]})"
+            ) from None
+
+    def _tensor_reads(self, archive: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
+        stored = archive.entry(entry)
+        _check_stored(stored, item, self._found_storage().chunk(item.storage_index))
+        target = planner.resolve_tensor(item).detach()
+        if target.shape != item.lengths:
+            raise InvalidArgumentError(f"{item.dest_index.fqn!r}: the planner gave {target.shape} for {item.lengths}")
+        order = stored.dim_order
+        region = Region(
+            *(tuple(sizes[dim] for dim in order) for sizes in (stored.shape, item.storage_offsets, item.lengths))
+        )
+        if target.numel() == 0:
+            planner.commit_tensor(item, target)
+        elif region.is_run and target.dtype == torch_dtype(stored.dtype) and is_in_order(target, order):
+            request = (entry, memory(target), region.first, region.first + region.span)
+            yield _Read(request, 0, lambda: planner.commit_tensor(item, target))
+        else:
+            yield from _scratch_reads(entry, stored, region, target, lambda: planner.commit_tensor(item, target))
+
+
+def _check_stored(stored: Any, item: ReadItem, chunk: StoredChunk) -> None:
+    """Compare what an entry holds with what the metadata says and with what is asked for."""
+    expected = (str(chunk.dtype).removeprefix("torch."), tuple(chunk.sizes))
+    if stored.kind not in ("tensor", "alias") or (stored.dtype, stored.shape) != expected:
+        name = item.storage_index.fqn
+        raise CorruptError(
+            f"metadata.mcp: the chunk of {name!r} is {expected}, but entry {stored.name!r} of the data file is "
+            f"a {stored.kind}, {(stored.dtype, stored.shape)}"
+        )
+    if not all(
+        min(offset, length) >= 0 and offset + length <= size
+        for offset, length, size in zip(item.storage_offsets, item.lengths, stored.shape, strict=True)
+    ):
+        raise InvalidArgumentError(f"{item.storage_index}: {item.storage_offsets} + {item.lengths} is out of range")
+
+
+def _scratch_reads(
+    entry: int, stored: Any, region: Region, target: Tensor, commit: Callable[[], None]
+) -> Iterator[_Read]:
+    """Decode spans of the chunk into memory of our own, and copy the wanted elements from there."""
+    dtype = torch_dtype(stored.dtype)
+    physical = target.permute(stored.dim_order)
+    *parts, last = region.split(max(1, _SCRATCH_BYTES // dtype.itemsize))
+    for part in (*parts, last):
+        scratch = torch.empty(part.span, dtype=dtype)
+
+        def finish(scratch: Tensor = scratch, part: Region = part) -> None:
+            _copy(scratch.as_strided(part.lengths, part.strides), part.select(physical, region))
+            if part is last:
+                commit()
+
+        yield _Read((entry, memory(scratch), part.first, part.first + part.span), scratch.nbytes, finish)
+
+
+def _copy(source: Tensor, target: Tensor) -> None:
+    """Bit for bit where the dtype is the same."""
+    if source.dtype == target.dtype and not target.is_conj() and not target.is_neg():
+        source, target = carrier(source), carrier(target)
+    target.copy_(source)
+
+
+def _pickled_value(data: bytearray, fqn: str) -> io.BytesIO:
+    """The pickle that planners expect, made of a value that was none."""
+    return _pickle(decode_value(data, fqn))
+
+
+def _pickle(value: object) -> io.BytesIO:
+    pickled = io.BytesIO()
+    torch.save(value, pickled)
+    pickled.seek(0)
+    return pickled

@@ -1,20 +1,22 @@
 """The StorageWriter: one archive per rank, and `metadata.mcp` as the commit (section 8 of docs/format.md).
 
-Nothing of one save is kept in plans or handles: plans may be cached by the planner, and the writer itself is pickled into
-another process by asynchronous saving.
+Nothing of one save is kept in plans or handles: plans may be cached by the planner, and asynchronous saving pickles the
+writer itself into another process.
 """
 
 import contextlib
 import errno
+import io
 import math
 import os
 import pickle
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.storage import StorageWriter, WriteResult
@@ -41,7 +43,7 @@ from mithril.checkpoint._dcp_folder import (
 )
 from mithril.checkpoint._dcp_index import DataFile, Index, Location, build_index
 from mithril.checkpoint._dcp_metadata import METADATA_NAME, write_metadata
-from mithril.checkpoint._tensors import describe, dtype_name
+from mithril.checkpoint._tensors import describe
 from mithril.checkpoint._values import encode_value
 
 _PENDING_BYTES = 64 << 20  # raw, waiting to be compressed; a larger tensor waits alone
@@ -57,13 +59,13 @@ class MithrilStorageWriter(StorageWriter):
         sync_files: Whether files and folders are synced, so that the checkpoint survives a power failure.
         thread_count: Threads per rank; fewer where `MITHRIL_NUM_THREADS` or the share of the rank in the cores is less.
         overwrite: Whether a checkpoint in the folder may be replaced. It stays loadable until the new one is complete.
-        allow_pickle: Whether objects that are no plain values are pickled. They are refused otherwise, and load only with
-            `weights_only=False` or as far as `torch.load(weights_only=True)` permits.
-        grace_seconds: How long the data files of a replaced checkpoint, and of failed saves, stay for processes that are
-            still reading or writing them. They are removed by the next save after that; with 0 at once.
+        allow_pickle: Whether objects that are no plain values are pickled; otherwise they are refused. Loading
+            unpickles them as far as `torch.load(weights_only=True)` permits, or with `weights_only=False`.
+        grace_seconds: How long the data files of a replaced checkpoint, and of failed saves, stay for processes that
+            still read or write them. The next save after that removes them; with 0 they go at once.
 
-    A save raises StorageExistsError (`overwrite=False`), StorageError (also when another save changed the folder meanwhile),
-    UnsupportedError and InvalidArgumentError, all naming what they are about, before the old checkpoint is touched.
+    A save that fails leaves the checkpoint of before. It raises StorageExistsError (`overwrite=False`), StorageError
+    (also when another save changed the folder meanwhile), UnsupportedError and InvalidArgumentError.
     """
 
     def __init__(
@@ -114,7 +116,9 @@ class MithrilStorageWriter(StorageWriter):
     # DCP passes rank and use_collectives only to a parameter that is called kwargs.
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
         if not kwargs.get("use_collectives", True):
-            raise UnsupportedError("use_collectives=False is not supported: the ranks of a checkpoint share its metadata")
+            raise UnsupportedError(
+                "use_collectives=False is not supported: the ranks of a checkpoint share its metadata"
+            )
         self._is_coordinator = is_coordinator
         rank = kwargs.get("rank")
         self._rank = rank if rank is not None else dist.get_rank() if dist.is_initialized() else 0
@@ -156,7 +160,9 @@ class MithrilStorageWriter(StorageWriter):
         path = os.fspath(self._folder / name)
         output = core.OutputFile(path, sync=self._sync_files)
         try:
-            writer = core.ArchiveWriter(**{**self._config.writer_options(), "threads": self._threads})
+            options = self._config.writer_options()
+            options["threads"] = self._threads
+            writer = core.ArchiveWriter(**options)
             entries = [self._add(item, planner, writer, output) for item in ordered]
             writer.finish()
             writer.drain(output)
@@ -183,7 +189,7 @@ class MithrilStorageWriter(StorageWriter):
         if writer.pending_bytes + size > _PENDING_BYTES:
             writer.drain(output)
         fqn = item.index.fqn
-        tensor = describe(planner.resolve_data(item).detach(), fqn)
+        tensor = describe(cast(Tensor, planner.resolve_data(item)).detach(), fqn)
         expected = (str(planned.properties.dtype).removeprefix("torch."), tuple(planned.chunk.sizes))
         if (tensor.dtype, tensor.shape) != expected:
             raise InvalidArgumentError(f"{fqn!r} is {tensor.dtype} {tensor.shape}, but was planned as {expected}")
@@ -198,8 +204,7 @@ class MithrilStorageWriter(StorageWriter):
         except UnsupportedError as error:
             if not self._allow_pickle:
                 raise UnsupportedError(f"{error}; allow_pickle=True would pickle it") from None
-        pickled = planner.resolve_data(item)
-        return "foreign", pickled.getvalue()
+        return "foreign", cast(io.BytesIO, planner.resolve_data(item)).getvalue()
 
     def _require_files(self, files: Iterable[DataFile]) -> None:
         """Another save into the folder may have taken the files of this one for leftovers."""
@@ -258,6 +263,6 @@ def _look_up(item: WriteItem, planner: SavePlanner) -> object:
     if hasattr(planner, "lookup_object"):
         return planner.lookup_object(item.index)
     try:
-        return torch.load(planner.resolve_data(item), weights_only=True)
+        return torch.load(cast(io.BytesIO, planner.resolve_data(item)), weights_only=True)
     except pickle.UnpicklingError:
         raise UnsupportedError(f"{item.index.fqn}: not a plain value") from None

@@ -3,6 +3,7 @@
 import operator
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from contextlib import contextmanager
 from types import EllipsisType, TracebackType
 from typing import TypeAlias
@@ -27,7 +28,6 @@ def save_file(
     tensors: Mapping[str, Tensor],
     path: _Path,
     metadata: Mapping[str, str] | None = None,
-    *,
     config: CompressionConfig | None = None,
 ) -> None:
     """Write tensors to the file `path`, compressed.
@@ -179,6 +179,12 @@ class Archive:
         """The names of the tensors, in their order in the file."""
         return [entry.name for entry in _entries(self._reader) if entry.kind in _TENSORS]
 
+    def info(self, name: str) -> "TensorInfo":
+        """What the index says of a tensor."""
+        entry = self._reader.entry(self._reader.find(name))
+        _require_tensor(entry)
+        return TensorInfo(entry.dtype, entry.shape, entry.raw_size, entry.stored_size)
+
     def metadata(self) -> dict[str, str]:
         """The metadata given to `save_file`."""
         return self._reader.metadata()
@@ -201,6 +207,19 @@ class Archive:
         Raises CorruptError, naming the place of the damage.
         """
         self._reader.verify(decode=decode)
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor in a file."""
+
+    dtype: str
+    """The name of the dtype, as in torch: "bfloat16"."""
+    shape: tuple[int, ...]
+    raw_bytes: int
+    """Bytes of its elements."""
+    stored_bytes: int
+    """Bytes it takes in the file, with its table; 0 for another name of a tensor."""
 
 
 class TensorSlice:

@@ -122,8 +122,10 @@ def allocate(dtype: str, shape: Sequence[int], dim_order: Sequence[int], device:
     inverse = [0] * len(dim_order)
     for position, dim in enumerate(dim_order):
         inverse[dim] = position
-    physical = torch.empty([shape[dim] for dim in dim_order], dtype=torch_dtype(dtype), device=device)
-    return physical.permute(inverse)
+    target = torch_dtype(dtype)
+    # As numbers of the same width first: torch.empty warns of complex32.
+    physical = torch.empty([shape[dim] for dim in dim_order], dtype=_CARRIERS[target.itemsize], device=device)
+    return physical.view(target).permute(inverse)
 
 
 def memory(tensor: Tensor) -> Tensor:

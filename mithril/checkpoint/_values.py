@@ -1,6 +1,6 @@
 """Plain Python values as JSON bytes, and back: section 7 of docs/format.md. Nothing is ever unpickled.
 
-Types are compared exactly. A subclass (OrderedDict, an enum, a NumPy scalar) is refused rather than saved as what it is not.
+Types are compared exactly: a subclass (OrderedDict, an enum, a NumPy scalar) is refused, not saved as what it is not.
 """
 
 import base64

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,13 +22,13 @@ sys.path.insert(0, str(ROOT))
 from mithril._errors import CorruptError, MithrilError, TruncatedError, UnsupportedError  # noqa: E402
 from mithril._native import core  # noqa: E402
 from tests.reference.decoder import KINDS, Archive, decode  # noqa: E402
-from tests.reference.encoder import DTYPES_BY_NAME, TRANSFORMS, Item, encode  # noqa: E402
+from tests.reference.encoder import DTYPES_BY_NAME, TRANSFORMS, Item, encode, fields  # noqa: E402
 from tests.reference.errors import FormatError  # noqa: E402
 from tests.reference.example import TENSOR, render  # noqa: E402
 from tests.reference.planes import DTYPES, Dtype, plane_bits  # noqa: E402
 from tests.reference.samples import KINDS as SAMPLES  # noqa: E402
 from tests.reference.samples import sample  # noqa: E402
-from tests.reference.values import Tuple, decode_value  # noqa: E402
+from tests.reference.values import Tuple, decode_value, read_checkpoint  # noqa: E402
 
 ERRORS = {"truncated": TruncatedError, "unsupported": UnsupportedError, "corrupt": CorruptError}
 MALFORMED = ROOT / "fixtures" / "malformed"
@@ -191,6 +192,57 @@ class TestReference:
         assert (error.value.kind, error.value.field) == (expected["kind"], expected["field"])
 
 
+class TestPackage:
+    """The values of the package are those of the page."""
+
+    @pytest.mark.parametrize("name", [name for name in EXPECTED_ERRORS if EXPECTED_ERRORS[name]["layer"] == "value"])
+    def test_rejects_values(self, name: str) -> None:
+        values = pytest.importorskip("mithril.checkpoint._values", exc_type=ImportError)
+        raw = decode((MALFORMED / name).read_bytes()).entries[0].raw
+        with pytest.raises(ERRORS[EXPECTED_ERRORS[name]["kind"]]):
+            values.decode_value(raw, "v")
+
+    def test_writes_values(self) -> None:
+        torch = pytest.importorskip("torch")
+        values = pytest.importorskip("mithril.checkpoint._values", exc_type=ImportError)
+        plain = {"a": [1, -2.5e-05, True, None, "ü\n"], 3: {frozenset({1, 2}), b"\0\xff"}, "c": complex(1.0, -math.inf)}
+        tagged = {"d": torch.bfloat16, "e": torch.Size([2, 3]), "f": torch.device("cuda:1"), "g": (1, ())}
+        assert decode_value(values.encode_value(plain | tagged, "v")) == plain | {
+            "d": ("dtype", "bfloat16"),
+            "e": ("size", (2, 3)),
+            "f": ("device", "cuda:1"),
+            "g": Tuple((1, Tuple())),
+        }
+
+    def test_writes_checkpoint_folders(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+        checkpoint = pytest.importorskip("mithril.checkpoint", exc_type=ImportError)
+        weight, steps = torch.arange(12.0).reshape(4, 3), torch.arange(5)
+        state = {"model": {"weight": torch.nn.Parameter(weight), "steps": steps}, "lr": [0.1, (1, 2)], "kind": "ü"}
+        writer = checkpoint.MithrilStorageWriter(str(tmp_path))
+        torch.distributed.checkpoint.save(state, storage_writer=writer, no_dist=True)
+
+        folder = read_checkpoint(tmp_path)
+        archives = [decode((tmp_path / file[0]).read_bytes()) for file in folder["files"]]
+        for (name, size, content_id, _), archive in zip(folder["files"], archives, strict=True):
+            assert re.fullmatch(r"data-00000-[0-9a-f]{16}\.mcp", name)
+            assert (size, content_id) == ((tmp_path / name).stat().st_size, archive.content_id.hex())
+        assert set(folder["tensors"]) == {"model.weight", "model.steps"}
+        for fqn, dtype, tensor in (("model.weight", "float32", weight), ("model.steps", "int64", steps)):
+            row = folder["tensors"][fqn]
+            assert (row["dtype"], row["shape"]) == (dtype, tuple(tensor.shape))
+            assert row["requires_grad"] == (fqn == "model.weight")
+            ((offset, chunk, file, number),) = row["chunks"]
+            entry = archives[file].entries[number]
+            assert (offset, chunk, entry.name) == ((0,) * tensor.ndim, entry.shape, fqn)
+            assert entry.raw == tensor.numpy().tobytes()
+        values = {fqn: archives[file].entries[number] for fqn, (file, number) in folder["values"].items()}
+        assert {fqn: decode_value(entry.raw) for fqn, entry in values.items()} == {
+            "kind": "ü",
+            "lr": [0.1, Tuple((1, 2))],
+        }
+
+
 class TestNativeReader:
     @pytest.mark.parametrize("dtype", DTYPES.values(), ids=lambda dtype: dtype.name)
     def test_decodes_any_transform_and_coder(self, dtype: Dtype) -> None:
@@ -235,6 +287,25 @@ class TestNativeReader:
             core.ArchiveReader.from_buffer(data).verify(decode=True)
         with pytest.raises(error):
             core.ArchiveReader.open(str(MALFORMED / name)).verify(decode=True)
+
+    def test_forms_of_zstd_frames(self) -> None:
+        """Frames that other encoders write: windows, sizes of any width, a checksum, a dictionary id of 0."""
+        block = struct.pack("<I", 3 | 300 << 3)[:3] + b"\5"  # 300 bytes of 5, the last block
+        descriptors = {
+            0x60: struct.pack("<H", 300 - 256),
+            0xA0: struct.pack("<I", 300),
+            0xE0: struct.pack("<Q", 300),
+            0xB0: struct.pack("<I", 300),  # the unused bit
+            0xA1: struct.pack("<BI", 0, 300),
+            0xA3: struct.pack("<II", 0, 300),
+            0x80: struct.pack("<BI", 10 << 3, 300),
+        }
+        forms = [struct.pack("<IB", 0xFD2FB528, byte) + rest + block for byte, rest in descriptors.items()]
+        forms.append(zstandard.ZstdCompressor(write_checksum=True).compress(b"\5" * 300))
+        item = Item("b", "uint8", (300,), b"\5" * 300, codings=[("identity", "zstd")])
+        for form in forms:
+            archive = encode([item], changes={"frame0.block0.plane0.stream": form})
+            assert_same(decode(archive), archive)
 
     def test_limits_are_reached(self) -> None:
         recipe = struct.pack("<4H", 0, 0, 1, 0) + struct.pack("<2BH", 8, 0, 0)
@@ -312,11 +383,51 @@ class TestDamage:
                     with pytest.raises(MithrilError):
                         assert_never_wrong(damaged, raw)
 
+    def test_one_wrong_field(self) -> None:
+        """Any field set to another value, with right checksums: the two readers accept the same archives and data."""
+        metadata = {"a": "1", "mithril.kind": "x"}
+        for path, value in fields(mixture(), metadata).items():
+            if isinstance(value, int):
+                others = {
+                    0,
+                    1,
+                    2,
+                    3,
+                    value + 1,
+                    value - 1,
+                    value * 2,
+                    value + 64,
+                    value - 64,
+                    255,
+                    65535,
+                    1 << 61,
+                    1 << 63,
+                }
+                for other in others - {value}:
+                    assert_agree(mixture(), metadata, path, other)
+            elif isinstance(value, bytes):
+                for other in (value + b"\1", value + bytes(64), value[:-1], bytes([*value[:-1], 129])):
+                    assert_agree(mixture(), metadata, path, other)
+
     @settings(max_examples=300, deadline=None)
     @given(st.binary(max_size=600))
     def test_random_bytes(self, data: bytes) -> None:
         with pytest.raises((CorruptError, TruncatedError)):
             core.ArchiveReader.from_buffer(data)
+
+
+def assert_agree(items: list[Item], metadata: dict[str, str], path: str, value: Any) -> None:
+    try:
+        archive = encode(items, metadata, changes={path: value})
+    except OverflowError:  # the value does not fit the field
+        return
+    try:
+        expected = [entry.raw for entry in decode(archive).entries]
+    except FormatError:
+        with pytest.raises((CorruptError, TruncatedError, UnsupportedError)):
+            read_all(archive)
+    else:
+        assert read_all(archive) == expected, (path, value)
 
 
 def assert_never_wrong(damaged: bytes | bytearray, raw: list[bytes]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import zstandard
 
-from .decoder import FOOTER_MAGIC, HEADER_MAGIC, HEADER_SIZE, align, xxh3_64, xxh3_128
+from .decoder import FOOTER_MAGIC, HEADER_MAGIC, align, xxh3_64, xxh3_128
 from .planes import DTYPES, Dtype, plane_bits
 
 DTYPES_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
@@ -42,13 +42,11 @@ class Item:
 class Changes:
     def __init__(self, changes: Mapping[str, Any]) -> None:
         self.changes = changes
-        self.used: set[str] = set()
+        self.fields: dict[str, Any] = {}  # all there are, as they were before the change
 
     def apply(self, path: str, value: Any) -> Any:
-        if path not in self.changes:
-            return value
-        self.used.add(path)
-        change = self.changes[path]
+        self.fields[path] = value
+        change = self.changes.get(path, value)
         return change(value) if callable(change) else change
 
 
@@ -93,13 +91,29 @@ def encode(
 ) -> bytes:
     """An archive. Metadata given as a mapping is sorted; a sequence of byte pairs is written as it is."""
     change = Changes(changes or {})
+    archive = write_archive(change, items, metadata, zstd)
+    unknown = set(change.changes) - set(change.fields)
+    if unknown:
+        raise KeyError(f"no such field: {sorted(unknown)}")
+    return archive
+
+
+def fields(items: Sequence[Item], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of an archive and their values: what `changes` can replace."""
+    change = Changes({})
+    write_archive(change, items, metadata, 10507)
+    return change.fields
+
+
+def write_archive(
+    change: Changes, items: Sequence[Item], metadata: Mapping[str, str] | Sequence[tuple[bytes, bytes]], zstd: int
+) -> bytes:
     header = Structure(change, "header")
     header.octets("magic", HEADER_MAGIC)
     write_versions(header, zstd)
     header.octets("reserved", bytes(24))
     header.checksum()
     archive = bytes(header.data)
-    assert len(archive) == HEADER_SIZE
 
     entries = b""
     for number, item in enumerate(items):
@@ -135,11 +149,7 @@ def encode(
     footer.octets("reserved2", bytes(40))
     footer.checksum()
     footer.octets("magic", FOOTER_MAGIC)
-    archive += bytes(footer.data)
-    unused = set(change.changes) - change.used
-    if unused:
-        raise KeyError(f"no such field: {sorted(unused)}")
-    return archive
+    return archive + bytes(footer.data)
 
 
 def write_versions(structure: Structure, zstd: int) -> None:

@@ -1,0 +1,124 @@
+"""A training checkpoint: two gloo ranks, FSDP2, fp32 weights and both moments of AdamW after 20 steps on text, 515 MB in all.
+
+Contenders save and load the same state in turns, all with fsync, each into an empty folder; best of the rounds. Sizes are those of
+the folders. Memory is the growth of a rank's anonymous memory while it saves, its highest value over all saves.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+
+RANKS, STEPS = 2, 20
+SIZE = {"width": 544, "layers": 12, "heads": 8}
+CONTENDERS = ("plain", "zstandard", "compressed")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks dcp", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=STEPS, help="training steps before the first save")
+    parser.add_argument("--folder", help="where checkpoints go; default: the folder for temporary files")
+    options = parser.parse_args(arguments)
+    import torch.multiprocessing as mp
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as work:
+        mp.start_processes(rank_main, (work, options.rounds, options.steps), nprocs=RANKS, start_method="spawn")
+        result = json.loads((Path(work) / "result.json").read_text())
+    raw = result["raw_bytes"]
+    for name, row in result["rows"].items():
+        print(
+            f"{name:32} save {row['save_s']:6.2f} s  load {row['load_s']:6.2f} s  disk {row['disk_bytes'] / 1e6:7.1f} MB  "
+            f"ratio {raw / row['disk_bytes']:.3f}  memory +{row['memory_bytes'] / 2**20:.0f} MiB"
+        )
+    print(measure.write("dcp", result))
+
+
+def rank_main(rank: int, work: str, rounds: int, steps: int) -> None:
+    import torch
+    import torch.distributed as dist
+
+    sys.path.insert(0, str(measure.ROOT / "examples"))
+    from gpt import Training
+
+    os.environ["LOCAL_WORLD_SIZE"] = str(RANKS)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{work}/rendezvous", rank=rank, world_size=RANKS)
+    training = Training(**SIZE)
+    for step in range(steps):
+        loss = training.step(1000 * step + rank)
+        if rank == 0:
+            print(f"step {step + 1} of {steps}: loss {loss:.3f}", flush=True)
+    state = training.state()
+    contenders = [importlib.import_module(f"benchmarks.dcp.{name}") for name in CONTENDERS]
+    rows = {c.NAME: {"save_s": float("inf"), "load_s": float("inf"), "memory_bytes": 0} for c in contenders}
+    for turn in range(rounds):
+        for contender in contenders:
+            row, folder = rows[contender.NAME], Path(work) / contender.__name__
+            if rank == 0:
+                shutil.rmtree(folder, ignore_errors=True)
+            with AnonymousMemory() as memory:
+                row["save_s"] = min(row["save_s"], together(lambda: contender.save(state, folder)))
+            row["memory_bytes"] = max(row["memory_bytes"], memory.growth)
+            row["load_s"] = min(row["load_s"], together(lambda: contender.load(state, folder)))
+            row["disk_bytes"] = sum(f.stat().st_size for f in folder.iterdir())
+        if rank == 0:
+            print(f"round {turn + 1} of {rounds}", flush=True)
+    if rank == 0:
+        raw = raw_bytes(state)
+        Path(work, "result.json").write_text(json.dumps({"ranks": RANKS, "steps": steps, "rounds": rounds, "raw_bytes": raw, "rows": rows}))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def together(job: Any) -> float:
+    """Seconds until the last rank is done with `job`."""
+    import torch.distributed as dist
+
+    dist.barrier()
+    return measure.seconds(lambda: (job(), dist.barrier()))
+
+
+def raw_bytes(state: dict[str, Any]) -> int:
+    """Bytes of all tensors of a state, whole."""
+    import torch
+    from torch.distributed.checkpoint._nested_dict import flatten_state_dict
+
+    return sum(t.numel() * t.element_size() for t in flatten_state_dict(state)[0].values() if isinstance(t, torch.Tensor))
+
+
+class AnonymousMemory:
+    """The growth of this process's anonymous memory, sampled every 2 ms."""
+
+    growth = 0
+
+    def __enter__(self) -> "AnonymousMemory":
+        self._start, self._done = self._now(), threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._done.is_set():
+            self.growth = max(self.growth, self._now() - self._start)
+            time.sleep(0.002)
+
+    @staticmethod
+    def _now() -> int:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) * 1024
+        return 0
