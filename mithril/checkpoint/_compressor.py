@@ -183,7 +183,7 @@ def _as_target(out: Any, size: int) -> Any:
             raise InvalidArgumentError("out must be a contiguous tensor on the CPU")
         target: Any = memory(out)
     else:
-        if not getattr(getattr(out, "flags", None), "c_contiguous", True):
+        if not getattr(getattr(out, "flags", out), "c_contiguous", True):  # arrays and memoryviews
             raise InvalidArgumentError("out must be contiguous")
         target = _as_buffer(out)
         if memoryview(target).readonly and size > 0:

@@ -123,9 +123,14 @@ def build_index(state: Mapping[str, STORAGE_TYPES], results: Sequence[Sequence[W
     """
     names: list[str] = []
     values: list[str] = []
+    tensors: list[TensorStorageMetadata] = []
     for fqn in sorted(state):
-        (names if isinstance(state[fqn], TensorStorageMetadata) else values).append(fqn)
-    tensors = [cast(TensorStorageMetadata, state[fqn]) for fqn in names]
+        stored = state[fqn]
+        if isinstance(stored, TensorStorageMetadata):
+            names.append(fqn)
+            tensors.append(stored)
+        else:
+            values.append(fqn)
     kind, kinds = _number_kinds(tensors)
     chunks = [tensor.chunks for tensor in tensors]
     count = array("q", map(len, chunks))
@@ -162,19 +167,20 @@ def _number_kinds(tensors: Iterable[TensorStorageMetadata]) -> tuple[array[int],
 
 
 def _locate(index: Index, chunks: list[list[ChunkStorageMetadata]], results: Sequence[Sequence[WriteResult]]) -> None:
-    """Fill in files and entries."""
+    """Fill in files and entries. There may be a million results."""
     file_number = {file: number for number, file in enumerate(index.files)}
-    tensor_number = {name: number for number, name in enumerate(index.names)}
-    value_number = {name: number for number, name in enumerate(index.values)}
-    for result in chain.from_iterable(results):
-        key, (file, entry) = result.index, result.storage_data
+    tensor_number = dict(zip(index.names, range(len(chunks)), strict=True))
+    file = None
+    for key, (its_file, entry) in ((each.index, each.storage_data) for each in chain.from_iterable(results)):
+        if its_file is not file:
+            file, number = its_file, file_number[its_file]
         tensor = tensor_number.get(key.fqn)
         if tensor is None:
-            at = value_number[key.fqn]
-            index.value_file[at], index.value_entry[at] = file_number[file], entry
-            continue
-        at = index.first_chunk[tensor] + _find_chunk(chunks[tensor], key)
-        index.chunk_file[at], index.chunk_entry[at] = file_number[file], entry
+            at = bisect_left(index.values, key.fqn)
+            index.value_file[at], index.value_entry[at] = number, entry
+        else:
+            at = index.first_chunk[tensor] + _find_chunk(chunks[tensor], key)
+            index.chunk_file[at], index.chunk_entry[at] = number, entry
     if -1 in index.value_file:
         raise MithrilError(f"{index.values[index.value_file.index(-1)]!r} was planned but not written")
     if -1 in index.chunk_file:

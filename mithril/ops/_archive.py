@@ -1,12 +1,17 @@
 """Tensors to archives and back, in memory: an archive with one tensor of empty name (docs/format.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mithril._errors import InvalidArgumentError
 from mithril.ops._call import call, library
+
+_untraced_call: Callable[..., Any] = torch.compiler.disable(  # type: ignore[no-untyped-call]
+    call, reason="mithril.ops.decompress needs dtype= and shape= to be traced"
+)
 
 
 def compress(
@@ -47,21 +52,8 @@ def decompress(
 
     Raises InvalidArgumentError when dtype or shape are not the archive's, CorruptError or TruncatedError for damage.
     """
-    if dtype is None or shape is None:
-        return _decompress_untraced(blob, dtype, shape, dim_order, threads)
-    result: Tensor = call(library.decompress, blob, dtype=dtype, shape=shape, dim_order=dim_order, threads=threads)
-    return result
-
-
-@torch.compiler.disable(reason="mithril.ops.decompress needs dtype= and shape= to be traced")
-def _decompress_untraced(
-    blob: Tensor,
-    dtype: torch.dtype | None,
-    shape: Sequence[int] | None,
-    dim_order: Sequence[int] | None,
-    threads: int,
-) -> Tensor:
-    result: Tensor = call(library.decompress, blob, dtype=dtype, shape=shape, dim_order=dim_order, threads=threads)
+    caller = call if dtype is not None and shape is not None else _untraced_call
+    result: Tensor = caller(library.decompress, blob, dtype=dtype, shape=shape, dim_order=dim_order, threads=threads)
     return result
 
 

@@ -52,7 +52,7 @@ def _decompress(
     stride = 1
     for dim in reversed(range(len(shape)) if dim_order is None else dim_order):
         strides[dim] = stride
-        stride *= torch.sym_max(1, shape[dim])
+        stride *= torch.sym_max(1, shape[dim])  # type: ignore[no-untyped-call]
     return blob.new_empty_strided(shape, strides, dtype=dtype)
 
 

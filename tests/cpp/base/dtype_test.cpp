@@ -22,8 +22,7 @@ TEST(DType, TableIsConsistent) {
     EXPECT_EQ(&info(d.dtype), &d);
     bool is_complex = d.name.substr(0, 7) == "complex";
     EXPECT_EQ(d.element_bytes, d.component_bytes * (is_complex ? 2 : 1));
-    if (d.exponent_bits) EXPECT_EQ(1 + d.exponent_bits + d.mantissa_bits, 8 * d.component_bytes);
-    if (!d.exponent_bits) EXPECT_EQ(d.mantissa_bits, 0u);
+    EXPECT_EQ(1 + d.exponent_bits + d.mantissa_bits, d.exponent_bits ? 8 * d.component_bytes : 1);
   }
   EXPECT_EQ(id, 22);
 }
