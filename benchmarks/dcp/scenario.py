@@ -5,6 +5,7 @@ the folders. Memory is the growth of a rank's anonymous memory while it saves, i
 """
 
 import argparse
+import ctypes
 import importlib
 import json
 import os
@@ -102,6 +103,7 @@ class AnonymousMemory:
     growth = 0
 
     def __enter__(self) -> "AnonymousMemory":
+        ctypes.CDLL(None).malloc_trim(0)  # what training freed and malloc kept would hide what a save needs
         self._start, self._done = self._now(), threading.Event()
         self._thread = threading.Thread(target=self._sample)
         self._thread.start()

@@ -19,14 +19,15 @@ class WriterOptions(TypedDict):
     threads: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CompressionConfig:
     """How to compress. Whatever is chosen, compression is lossless and the same reader reads it."""
 
     zstd_level: int = 3
-    """1 to 22: how hard zstd works, in the planes that it codes. Higher is smaller and slower to
-    write, about equally fast to read. From 19 on blocks are 1 MiB instead of 256 KiB, so reading a small slice decodes
-    more."""
+    """1 to 22: how hard zstd works, in the planes that it codes. On integers and bytes, and on floats without
+    `byte_grouping`, higher is smaller and slower to write. The fields of floats are coded at level 1 up to level 15, where
+    1 is both smallest and fastest, and at the level itself from 16 on. From 19 on blocks are 1 MiB instead of 256 KiB, so
+    reading a small slice decodes more."""
     byte_grouping: bool = True
     """Whether floats are split into their fields (exponents, mantissas) and integers into bytes, coded apart."""
     num_threads: int | None = None

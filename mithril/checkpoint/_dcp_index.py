@@ -188,23 +188,21 @@ def _locate(index: Index, chunks: list[list[ChunkStorageMetadata]], results: Seq
         raise MithrilError(f"a chunk of {index.names[tensor]!r} was planned but not written")
 
 
-def _find_chunk(chunks: Sequence[ChunkStorageMetadata], key: MetadataIndex) -> int:
-    """The number of the chunk that begins at the key's offset; the key's own guess is usually right."""
-    guess = key.index
-    if guess is not None and guess < len(chunks) and chunks[guess].offsets == key.offset:
-        return guess
-    for number, chunk in enumerate(chunks):
-        if chunk.offsets == key.offset:
-            return number
-    raise KeyError(key)
+def _is_at(chunks: Sequence[ChunkStorageMetadata], number: int | None, offset: Sequence[int] | None) -> bool:
+    """Whether a guess is right: it is, unless a planner has made up its own indices."""
+    return number is not None and number < len(chunks) and chunks[number].offsets == offset
 
 
 class _Chunks(Sequence[ChunkStorageMetadata]):
-    """The chunks of one tensor."""
+    """The chunks of one tensor, built when they are first looked at: DCP asks for sizes and dtypes more often."""
 
     def __init__(self, index: Index, tensor: int) -> None:
         self._index = index
         self._tensor = tensor
+
+    @functools.cached_property
+    def _built(self) -> list[ChunkStorageMetadata]:
+        return [self._index.chunk(self._tensor, number) for number in range(len(self))]
 
     def __len__(self) -> int:
         return self._index.chunk_count[self._tensor]
@@ -214,10 +212,10 @@ class _Chunks(Sequence[ChunkStorageMetadata]):
     @overload
     def __getitem__(self, number: slice) -> list[ChunkStorageMetadata]: ...
     def __getitem__(self, number: int | slice) -> ChunkStorageMetadata | list[ChunkStorageMetadata]:
-        numbers = range(len(self))[number]
-        if isinstance(numbers, range):
-            return [self._index.chunk(self._tensor, each) for each in numbers]
-        return self._index.chunk(self._tensor, numbers)
+        return self._built[number]
+
+    def __iter__(self) -> Iterator[ChunkStorageMetadata]:
+        return iter(self._built)
 
 
 class StateDictMetadata(Mapping[str, STORAGE_TYPES]):
@@ -273,7 +271,7 @@ class StorageData(Mapping[MetadataIndex, Location]):
         tensor = self._index.tensor(key.fqn)
         if tensor is None:
             raise KeyError(key)
-        number = _find_chunk(_Chunks(self._index, tensor), key)
+        number = self._index.find_chunk(tensor, key)
         return StoredChunk(
             self._index.chunk_location(tensor, number),
             self._index.kinds[self._index.kind[tensor]].properties.dtype,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.library import get_ctx, register_fake
 
-from mithril._errors import InvalidArgumentError
+from mithril._errors import InvalidArgumentError, UnsupportedError
 from mithril.ops._call import library
 
 
@@ -35,6 +35,8 @@ def _join_float_fields(planes: list[Tensor], dtype: torch.dtype) -> Tensor:
 def _compress(
     x: Tensor, *, zstd_level: int = 3, split: bool = True, block_bytes: int = 262144, threads: int = 0
 ) -> Tensor:
+    if x.is_meta:
+        raise UnsupportedError("the tensor is on the meta device and has no data")
     return x.new_empty((get_ctx().new_dynamic_size(),), dtype=torch.uint8, device="cpu")
 
 

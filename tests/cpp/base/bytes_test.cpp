@@ -80,10 +80,14 @@ TEST(Bytes, CountsThatLie) {
   }
 }
 
-TEST(Bytes, UnsupportedNamesFieldAndOffset) {
-  uint8_t byte = 9;
-  ByteCursor c({&byte, 1}, "thing", 8);
-  EXPECT_ERROR(kUnsupported, "thing: id 9 is not known (offset 8)", c.unsupported("id", "9 is not known"));
+TEST(Bytes, ErrorsNameTheFieldReadLast) {
+  uint8_t bytes[] = {0, 9, 0};
+  ByteCursor c({bytes, 3}, "thing", 8);
+  c.u8("first");
+  c.u16("id");
+  EXPECT_ERROR(kUnsupported, "thing: id 9 is not known (offset 9)", c.unsupported("id", "9 is not known"));
+  EXPECT_ERROR(kCorrupt, "thing: id is odd (offset 9)", c.fail("id", "is odd"));
+  EXPECT_ERROR(kCorrupt, "thing: all of it (offset 8)", c.fail("all", "of it", 0));
 }
 
 }  // namespace

@@ -106,8 +106,9 @@ TEST(Ends, CutShortIsTruncatedOthersAreNoArchive) {
   for (uint64_t n = 0; n < kSize; n++) {
     Bytes cut(whole.begin(), whole.begin() + n);
     EXPECT_ERROR(kTruncated, "a: ", read(cut)) << n;
-    if (n) cut[n < 8 ? n - 1 : 7] ^= 1;
-    if (n) EXPECT_ERROR(kCorrupt, "not a mithril archive", read(cut)) << n;
+    if (n == 0) continue;
+    cut[n < 8 ? n - 1 : 7] ^= 1;
+    EXPECT_ERROR(kCorrupt, "not a mithril archive", read(cut)) << n;
   }
   whole.push_back(0);
   EXPECT_ERROR(kTruncated, "or bytes follow it", read(whole));

@@ -1,7 +1,7 @@
 #include "csrc/format/table.h"
 
-#include "csrc/base/checked.h"
 #include "csrc/base/checksum.h"
+#include "csrc/transform/transform.h"
 #include "tests/cpp/support/expect_error.h"
 #include "tests/cpp/support/samples.h"
 
@@ -24,7 +24,8 @@ Table table() {
 constexpr uint64_t kTable = 64 + 64 + 64 + 128;  // the first multiple of 64 after the blocks
 
 Table read(const Bytes& b, uint64_t elements = kElements, uint64_t offset = kTable) {
-  return read_table({b.data(), b.size()}, offset, kFrame, elements, kWidth, "a");
+  auto bfloat16 = [](Transform t) { return planes_of(t, info(DType::kBFloat16)); };
+  return read_table({b.data(), b.size()}, offset, kFrame, elements, kWidth, bfloat16, "a");
 }
 
 void seal(Bytes& b) {
@@ -100,7 +101,7 @@ const Edit kEdits[] = {
     {"base_kind", 4, 1, 2, ErrorKind::kUnsupported, "base_kind 1"},
     {"reserved", 6, 1, 1, ErrorKind::kCorrupt, "reserved is not zero (offset 326)"},
     {"block_elements 0", 8, 0, 8, ErrorKind::kCorrupt, "block_elements 0"},
-    {"block_elements 9", 8, 9, 8, ErrorKind::kCorrupt, "block_count 3 is not that"},
+    {"block_elements 8", 8, 8, 8, ErrorKind::kCorrupt, "block_count 3 is not that"},
     {"block_elements beyond 1 MiB", 8, (1 << 19) + 1, 8, ErrorKind::kCorrupt, "block_elements 524289 is not 1 to 524288"},
     {"block_elements 2^64 - 1", 8, ~uint64_t{0}, 8, ErrorKind::kCorrupt, "block_elements"},
     {"block_count 2", 16, 2, 8, ErrorKind::kCorrupt, "block_count 2 is not that of 25"},
@@ -115,6 +116,9 @@ const Edit kEdits[] = {
     {"parameter", 42, 1, 2, ErrorKind::kUnsupported, "parameter 1"},
     {"plane_count 0", 44, 0, 2, ErrorKind::kCorrupt, "plane_count 0"},
     {"plane_count 17", 44, 17, 2, ErrorKind::kCorrupt, "plane_count 17"},
+    {"plane_count of another transform", 44, 2, 2, ErrorKind::kCorrupt, "plane_count 2 is not that of transform 0"},
+    {"transform without its planes", 40, 2, 2, ErrorKind::kCorrupt, "plane_count 1 is not that of transform 2"},
+    {"symbol_bits", 48, 8, 1, ErrorKind::kCorrupt, "symbol_bits are not those of transform 0"},
     {"reserved of a recipe", 46, 1, 2, ErrorKind::kCorrupt, "reserved"},
     {"context_kind", 49, 1, 1, ErrorKind::kUnsupported, "context_kind 1"},
     {"context_plane", 50, 1, 2, ErrorKind::kCorrupt, "context_plane"},

@@ -1,0 +1,62 @@
+// The bytes of an archive depend on neither the instruction set nor the number of threads. The instruction set is
+// chosen once in a process, so this binary runs itself under each MITHRIL_FORCE_ISA.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "csrc/base/checksum.h"
+#include "csrc/base/cpu.h"
+#include "tests/cpp/support/archives.h"
+#include "tests/cpp/support/expect_error.h"
+#include "tests/cpp/support/scoped.h"
+
+namespace mithril {
+namespace {
+
+constexpr const char* kPrint = "MITHRIL_TEST_PRINT_DIGEST";
+
+std::string digest(int threads) {
+  Bytes archive = write_archive(some_of_everything(), {}, kSmallBlocks, threads);
+  expect_contents(ArchiveReader(source_of(archive)), some_of_everything(), threads);
+  char text[64];
+  std::snprintf(text, sizeof text, "digest=%016llx", static_cast<unsigned long long>(xxh3_64(archive.data(), archive.size())));
+  return text;
+}
+
+// What a new process prints with this MITHRIL_FORCE_ISA.
+std::string output_under(const char* isa) {
+  char self[4096];
+  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (n < 0) return "no /proc/self/exe";
+  std::string command = "'" + std::string(self, static_cast<size_t>(n)) + "' --gtest_filter=ForcedIsa.SameBytes 2>&1";
+  ScopedEnv force("MITHRIL_FORCE_ISA", isa), print(kPrint, "1");
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string text;
+  char part[4096];
+  while (size_t m = fread(part, 1, sizeof part, pipe)) text.append(part, m);
+  pclose(pipe);
+  return text;
+}
+
+TEST(ForcedIsa, SameBytes) {
+  if (getenv(kPrint)) {
+    try {
+      std::printf("%s %s\n", isa_name(isa()), digest(1).c_str());
+    } catch (const Error& e) {
+      std::printf("%s: %s\n", kind_name(e.kind()), e.what());
+    }
+    return;
+  }
+  for (Isa i : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+    std::string expected = isa_supported(i) ? std::string(isa_name(i)) + " " + digest(1) : "does not have it";
+    EXPECT_NE(output_under(isa_name(i)).find(expected), std::string::npos) << expected;
+  }
+  EXPECT_NE(output_under("mmx").find("invalid_argument: MITHRIL_FORCE_ISA=mmx: expected scalar, avx2 or avx512"),
+            std::string::npos);
+}
+
+TEST(Threads, SameBytes) { EXPECT_EQ(digest(1), digest(2)); }
+
+}  // namespace
+}  // namespace mithril
