@@ -6,6 +6,7 @@ objects on access: `StateDictMetadata` (fqn → what is stored) and `StorageData
 
 from __future__ import annotations  # array is generic at run time only from Python 3.12
 
+import functools
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -188,13 +189,19 @@ def _locate(index: Index, chunks: list[list[ChunkStorageMetadata]], results: Seq
         raise MithrilError(f"a chunk of {index.names[tensor]!r} was planned but not written")
 
 
-def _is_at(chunks: Sequence[ChunkStorageMetadata], number: int | None, offset: Sequence[int] | None) -> bool:
-    """Whether a guess is right: it is, unless a planner has made up its own indices."""
-    return number is not None and number < len(chunks) and chunks[number].offsets == offset
+def _find_chunk(chunks: Sequence[ChunkStorageMetadata], key: MetadataIndex) -> int:
+    """The number of the chunk that begins at the key's offset; the key's own guess is usually right."""
+    guess = key.index
+    if guess is not None and 0 <= guess < len(chunks) and chunks[guess].offsets == key.offset:
+        return guess
+    for number, chunk in enumerate(chunks):
+        if chunk.offsets == key.offset:
+            return number
+    raise KeyError(key)
 
 
 class _Chunks(Sequence[ChunkStorageMetadata]):
-    """The chunks of one tensor, built when they are first looked at: DCP asks for sizes and dtypes more often."""
+    """The chunks of one tensor, built one by one, or all at once for a loop over them."""
 
     def __init__(self, index: Index, tensor: int) -> None:
         self._index = index
@@ -212,7 +219,9 @@ class _Chunks(Sequence[ChunkStorageMetadata]):
     @overload
     def __getitem__(self, number: slice) -> list[ChunkStorageMetadata]: ...
     def __getitem__(self, number: int | slice) -> ChunkStorageMetadata | list[ChunkStorageMetadata]:
-        return self._built[number]
+        if isinstance(number, slice) or "_built" in self.__dict__:
+            return self._built[number]
+        return self._index.chunk(self._tensor, range(len(self))[number])
 
     def __iter__(self) -> Iterator[ChunkStorageMetadata]:
         return iter(self._built)
@@ -271,7 +280,7 @@ class StorageData(Mapping[MetadataIndex, Location]):
         tensor = self._index.tensor(key.fqn)
         if tensor is None:
             raise KeyError(key)
-        number = self._index.find_chunk(tensor, key)
+        number = _find_chunk(_Chunks(self._index, tensor), key)
         return StoredChunk(
             self._index.chunk_location(tensor, number),
             self._index.kinds[self._index.kind[tensor]].properties.dtype,

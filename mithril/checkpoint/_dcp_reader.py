@@ -20,7 +20,7 @@ from mithril._native import core
 from mithril.checkpoint._config import CompressionConfig
 from mithril.checkpoint._dcp_errors import picklable_errors
 from mithril.checkpoint._dcp_folder import local_path
-from mithril.checkpoint._dcp_index import DataFile, StorageData, StoredChunk
+from mithril.checkpoint._dcp_index import DataFile, Location, StorageData, StoredChunk
 from mithril.checkpoint._dcp_metadata import read_metadata
 from mithril.checkpoint._dcp_region import Region
 from mithril.checkpoint._dcp_writer import choose_threads
@@ -28,6 +28,15 @@ from mithril.checkpoint._tensors import carrier, is_in_order, memory, torch_dtyp
 from mithril.checkpoint._values import decode_value
 
 _SCRATCH_BYTES = 32 << 20  # decoded at a time where that is not possible in place; up to twice as much is held
+
+
+class _Wanted(NamedTuple):
+    """One item of a plan, and what the metadata says about what it reads."""
+
+    item: ReadItem
+    location: Location
+    chunk: StoredChunk | None
+    """None for a value."""
 
 
 class _Read(NamedTuple):
@@ -108,28 +117,34 @@ class MithrilStorageReader(StorageReader):
 
     def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
         with picklable_errors():
-            per_file: dict[DataFile, list[tuple[int, ReadItem]]] = {}
-            for item in plan.items:
-                file, entry = self._found_storage()[item.storage_index]
-                per_file.setdefault(file, []).append((entry, item))
+            per_file: dict[DataFile, list[_Wanted]] = {}
+            for wanted in map(self._look_up, plan.items):
+                per_file.setdefault(wanted.location.file, []).append(wanted)
             for file in sorted(per_file):
-                items = sorted(per_file[file], key=lambda each: (each[0], each[1].storage_offsets))
-                self._read_file(file, items, planner)
+                ordered = sorted(per_file[file], key=lambda each: (each.location.entry, each.item.storage_offsets))
+                self._read_file(file, ordered, planner)
         future: Future[None] = Future()
         future.set_result(None)
         return future
+
+    def _look_up(self, item: ReadItem) -> _Wanted:
+        storage, key = self._found_storage(), item.storage_index
+        if item.type == LoadItemType.BYTE_IO:
+            return _Wanted(item, storage[key], None)
+        chunk = storage.chunk(key)
+        return _Wanted(item, chunk.location, chunk)
 
     def _found_storage(self) -> StorageData:
         if self._storage is None:
             raise InvalidArgumentError("set_up_storage_reader comes first")
         return self._storage
 
-    def _read_file(self, file: DataFile, items: list[tuple[int, ReadItem]], planner: LoadPlanner) -> None:
+    def _read_file(self, file: DataFile, ordered: list[_Wanted], planner: LoadPlanner) -> None:
         archive = self._open(file)
         batch: list[_Read] = []
         scratch = 0
-        for entry, item in items:
-            for read in self._reads(archive, entry, item, planner):
+        for wanted in ordered:
+            for read in self._reads(archive, wanted, planner):
                 if batch and scratch + read.scratch_bytes > _SCRATCH_BYTES:
                     self._execute(archive, batch)
                     batch, scratch = [], 0
@@ -158,18 +173,20 @@ class MithrilStorageReader(StorageReader):
         for read in batch:
             read.finish()
 
-    def _reads(self, archive: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
+    def _reads(self, archive: Any, wanted: _Wanted, planner: LoadPlanner) -> Iterator[_Read]:
+        item, entry = wanted.item, wanted.location.entry
         if entry >= len(archive):
             raise CorruptError(f"metadata.mcp: {item.storage_index.fqn!r} lies in entry {entry} of {len(archive)}")
-        archive.check(entry)
-        if item.type == LoadItemType.BYTE_IO:
+        if wanted.chunk is None:
             return self._value_reads(archive, entry, item, planner)
-        return self._tensor_reads(archive, entry, item, planner)
+        _check_stored(archive.entry(entry), item, wanted.chunk)
+        return _tensor_reads(archive.entry(entry), entry, item, planner)
 
     def _value_reads(self, archive: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
         kind, fqn = archive.entry(entry).kind, item.storage_index.fqn
         if kind not in ("value", "foreign"):
             raise CorruptError(f"metadata.mcp: {fqn!r} is a value, but the data file holds a {kind}")
+        archive.check(entry)  # before memory is allocated
         data = bytearray(archive.entry(entry).raw_size)
 
         def finish() -> None:
@@ -189,24 +206,6 @@ class MithrilStorageReader(StorageReader):
                 f"weights_only=False loads it, if you trust the checkpoint ({str(error).splitlines()[0]})"
             ) from None
 
-    def _tensor_reads(self, archive: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
-        stored = archive.entry(entry)
-        _check_stored(stored, item, self._found_storage().chunk(item.storage_index))
-        target = planner.resolve_tensor(item).detach()
-        if target.shape != item.lengths:
-            raise InvalidArgumentError(f"{item.dest_index.fqn!r}: the planner gave {target.shape} for {item.lengths}")
-        order = stored.dim_order
-        region = Region(
-            *(tuple(sizes[dim] for dim in order) for sizes in (stored.shape, item.storage_offsets, item.lengths))
-        )
-        if target.numel() == 0:
-            planner.commit_tensor(item, target)
-        elif region.is_run and target.dtype == torch_dtype(stored.dtype) and is_in_order(target, order):
-            request = (entry, memory(target), region.first, region.first + region.span)
-            yield _Read(request, 0, lambda: planner.commit_tensor(item, target))
-        else:
-            yield from _scratch_reads(entry, stored, region, target, lambda: planner.commit_tensor(item, target))
-
 
 def _check_stored(stored: Any, item: ReadItem, chunk: StoredChunk) -> None:
     """Compare what an entry holds with what the metadata says and with what is asked for."""
@@ -222,6 +221,23 @@ def _check_stored(stored: Any, item: ReadItem, chunk: StoredChunk) -> None:
         for offset, length, size in zip(item.storage_offsets, item.lengths, stored.shape, strict=True)
     ):
         raise InvalidArgumentError(f"{item.storage_index}: {item.storage_offsets} + {item.lengths} is out of range")
+
+
+def _tensor_reads(stored: Any, entry: int, item: ReadItem, planner: LoadPlanner) -> Iterator[_Read]:
+    target = planner.resolve_tensor(item).detach()
+    if target.shape != item.lengths:
+        raise InvalidArgumentError(f"{item.dest_index.fqn!r}: the planner gave {target.shape} for {item.lengths}")
+    order = stored.dim_order
+    region = Region(
+        *(tuple(sizes[dim] for dim in order) for sizes in (stored.shape, item.storage_offsets, item.lengths))
+    )
+    if target.numel() == 0:
+        planner.commit_tensor(item, target)
+    elif region.is_run and target.dtype == torch_dtype(stored.dtype) and is_in_order(target, order):
+        request = (entry, memory(target), region.first, region.first + region.span)
+        yield _Read(request, 0, lambda: planner.commit_tensor(item, target))
+    else:
+        yield from _scratch_reads(entry, stored, region, target, lambda: planner.commit_tensor(item, target))
 
 
 def _scratch_reads(

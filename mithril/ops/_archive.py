@@ -69,6 +69,14 @@ def decompress_into(blob: Tensor, out: Tensor, *, threads: int = 0) -> None:
     """
     if torch.is_grad_enabled() and out.requires_grad:
         raise InvalidArgumentError("out requires grad: write to it under torch.no_grad()")
-    call(library.decompress_into, blob, out, threads=threads)
-    if not torch.compiler.is_compiling() and not out.is_inference():
-        torch.autograd.graph.increment_version(out)
+    if torch.compiler.is_compiling():  # which cannot ask for the bits below, and counts versions itself
+        library.decompress_into(blob, out, threads=threads)
+    elif out.is_conj() or out.is_neg():
+        # Torch resolves pending conjugation and negation where operators read, but not where they write.
+        plain = torch.empty_like(out)
+        decompress_into(blob, plain, threads=threads)
+        out.copy_(plain)
+    else:
+        call(library.decompress_into, blob, out, threads=threads)
+        if not out.is_inference():
+            torch.autograd.graph.increment_version(out)

@@ -53,7 +53,9 @@ TEST_P(BlockTest, RoundTrip) {
                               uint64_t{1000}, kBlockBytes / d.element_bytes}) {
       SCOPED_TRACE(testing::Message() << elements << " elements, pattern " << static_cast<int>(pattern));
       uint64_t size = round_trip(sample(d, pattern, elements), {});
-      if (pattern == Pattern::kZeros || pattern == Pattern::kConstant) EXPECT_EQ(size, d.element_bytes);
+      if (pattern == Pattern::kZeros || pattern == Pattern::kConstant) {
+        EXPECT_EQ(size, d.element_bytes);
+      }
     }
 }
 
