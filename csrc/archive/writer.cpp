@@ -44,6 +44,9 @@ uint64_t ArchiveWriter::add(const std::string& name, EntryKind kind, TensorView 
     throw_invalid("'" + name + "': " + std::to_string(view.dims.size()) + " dimensions exceed the limit 64");
   if (view.dim_order.size() != view.dims.size() || !is_permutation(view.dim_order))
     throw_invalid("'" + name + "': dim_order is no permutation of the dimensions");
+  if (kind == EntryKind::kAlias) throw_invalid("'" + name + "': an alias has no data");
+  if (kind != EntryKind::kTensor && (view.dtype != DType::kUInt8 || view.dims.size() != 1))
+    throw_invalid("'" + name + "': a value or foreign blob is uint8 with one dimension");
   uint64_t elements = checked_numel(view.dims, dtype.element_bytes);
   Entry entry;
   entry.kind = kind, entry.name = name, entry.dtype = view.dtype, entry.dims = view.dims,
@@ -293,6 +296,22 @@ void ArchiveWriter::drain(OutputFile& file) {
   FileThread thread(file);
   while (!pieces.empty() && thread.put(std::move(pieces))) pieces = next_pieces();
   thread.finish();
+}
+
+TensorArchive encode_tensor(TensorView view, const EncoderOptions& options, int threads) {
+  ArchiveWriter writer(options, threads);
+  writer.add("", EntryKind::kTensor, std::move(view));
+  writer.finish({});
+  TensorArchive archive;
+  for (std::vector<Piece> more = writer.next_pieces(); !more.empty(); more = writer.next_pieces())
+    archive.pieces.insert(archive.pieces.end(), more.begin(), more.end());
+  archive.size = writer.archive_size();
+  return archive;
+}
+
+void TensorArchive::copy_to(uint8_t* out) const {
+  advise_huge_pages(out, size);
+  for (const Piece& p : pieces) std::memcpy(out, p.data, p.size), out += p.size;
 }
 
 }  // namespace mithril

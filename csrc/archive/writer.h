@@ -35,6 +35,18 @@ struct Part {
   uint64_t size = 0;
 };
 
+// A whole archive in memory. Its pieces stay where they were made until the size is known, so that they are copied
+// once.
+struct TensorArchive {
+  std::vector<Piece> pieces;
+  uint64_t size = 0;
+
+  void copy_to(uint8_t* out) const;
+};
+
+// The archive of one tensor, of empty name.
+TensorArchive encode_tensor(TensorView view, const EncoderOptions& options, int threads);
+
 // All functions may be called from any thread, one at a time.
 class ArchiveWriter {
  public:

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <climits>
-#include <cstring>
 
 #include "csrc/archive/reader.h"
 #include "csrc/archive/writer.h"
@@ -15,21 +14,14 @@ static int as_int(int64_t value, const char* what) {
   return static_cast<int>(value);
 }
 
-// Pieces stay in their arenas until the size is known, then are copied once.
 Tensor compress(const Tensor& x, int64_t zstd_level, bool split, int64_t block_bytes, int64_t threads) {
   EncoderOptions options;
   options.zstd_level = as_int(zstd_level, "zstd_level");
   options.split = split;
   options.block_bytes = static_cast<uint64_t>(as_int(block_bytes, "block_bytes"));
-  ArchiveWriter writer(options, as_int(threads, "threads"));
-  writer.add("", EntryKind::kTensor, view_of(x));
-  writer.finish({});
-  std::vector<Piece> pieces;
-  for (std::vector<Piece> more = writer.next_pieces(); !more.empty(); more = writer.next_pieces())
-    pieces.insert(pieces.end(), more.begin(), more.end());
-  Tensor blob = allocate(DType::kUInt8, writer.archive_size());
-  uint8_t* to = writable(blob);
-  for (const Piece& p : pieces) std::memcpy(to, p.data, p.size), to += p.size;
+  TensorArchive archive = encode_tensor(view_of(x), options, as_int(threads, "threads"));
+  Tensor blob = allocate(DType::kUInt8, archive.size);
+  archive.copy_to(writable(blob));
   return blob;
 }
 

@@ -55,10 +55,10 @@ static uint64_t stored_u64(ByteView v, uint64_t at) {
 
 Footer read_ends(ByteView head, ByteView tail, uint64_t archive_size, const std::string& name) {
   // The header first: it tells an archive that was cut short from something that never was one.
-  if (std::memcmp(head.data, kMagic, head.size < 8 ? head.size : 8) != 0)
+  if (head.size && std::memcmp(head.data, kMagic, head.size < 8 ? head.size : 8) != 0)
     throw_corrupt(name + ": not a mithril archive (wrong magic, offset 0)");
   if (head.size < kHeaderSize)
-    throw_truncated(name + ": header needs 64 bytes, there are " + std::to_string(head.size));
+    throw_truncated(name + ": header needs 64 bytes, there are " + std::to_string(head.size) + " (offset 0)");
   if (stored_u64(head, 56) != xxh3_64(head.data, 56))
     throw_corrupt(name + ": header: checksum does not match (offset 56)");
   ByteCursor h(head, name + ": header", 0);
@@ -67,7 +67,8 @@ Footer read_ends(ByteView head, ByteView tail, uint64_t archive_size, const std:
   h.zeros(24, "reserved");
 
   if (archive_size < kHeaderSize + kFooterSize)
-    throw_truncated(name + ": " + std::to_string(archive_size) + " bytes are too few for an archive: cut short");
+    throw_truncated(name + ": " + std::to_string(archive_size) +
+                    " bytes are too few for an archive: cut short (offset " + std::to_string(archive_size) + ")");
   uint64_t at = archive_size - kFooterSize;
   bool magic = std::memcmp(tail.data + 120, kEndMagic, 8) == 0;
   bool checksum = stored_u64(tail, 112) == xxh3_64(tail.data, 112);

@@ -1,8 +1,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <cstring>
-
 #include "csrc/archive/writer.h"
 #include "csrc/pybind/buffers.h"
 #include "csrc/pybind/convert.h"
@@ -48,27 +46,20 @@ static EntryKind kind_of(const std::string& kind) {
   throw_invalid(kind_error(kind));
 }
 
-// The archive in one bytes object: pieces stay in their arenas until the size is known, then are copied once.
 static py::bytes compress(const py::object& data, const std::string& dtype, std::vector<uint64_t> shape, int zstd_level,
                           bool split, uint64_t block_bytes, int threads) {
   TensorView view = view_of("data", data, dtype, std::move(shape), std::nullopt);
-  std::vector<Piece> pieces;
-  ArchiveWriter writer(options_of(zstd_level, split, block_bytes), threads);
+  TensorArchive archive;
   {
     py::gil_scoped_release release;
-    writer.add("", EntryKind::kTensor, std::move(view));
-    writer.finish({});
-    for (std::vector<Piece> more = writer.next_pieces(); !more.empty(); more = writer.next_pieces())
-      pieces.insert(pieces.end(), more.begin(), more.end());
+    archive = encode_tensor(std::move(view), options_of(zstd_level, split, block_bytes), threads);
   }
-  auto out = py::reinterpret_steal<py::bytes>(
-      PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(writer.archive_size())));
+  auto out =
+      py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(archive.size)));
   if (!out) throw py::error_already_set();
   auto* to = reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(out.ptr()));
   py::gil_scoped_release release;
-  advise_huge_pages(to, writer.archive_size());
-  for (const Piece& p : pieces) std::memcpy(to, p.data, p.size), to += p.size;
-  pieces.clear();
+  archive.copy_to(to);
   return out;
 }
 

@@ -118,7 +118,8 @@ def read_files(reader: Any) -> list[DataFile]:
         if not 0 <= file.size < 1 << 63 or not 0 <= file.raw_bytes < 1 << 63:
             _corrupt("files", f"a size of {file.name} is out of range")
         files.append(file)
-    _require_ascending([file.name for file in files], "files")
+    if len({file.name for file in files}) != len(files):
+        _corrupt("files", "a name occurs twice")
     return files
 
 

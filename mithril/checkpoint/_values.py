@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from json.encoder import encode_basestring
 from typing import Any
@@ -18,8 +19,8 @@ from mithril._errors import CorruptError, MithrilError, UnsupportedError
 from mithril.checkpoint._tensors import dtype_name, torch_dtype
 
 _MAX_DEPTH = 64  # containers in containers
-_MAX_DIGITS = 100_000  # of an integer; converting takes time quadratic in them
-_LEAF_DIGITS = 512  # Python converts at least 640 digits whatever `sys.set_int_max_str_digits` says
+_MAX_DIGITS = 4300  # of an integer: what Python itself converts unless told otherwise
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def encode_value(obj: object, name: str) -> bytes:
@@ -29,11 +30,9 @@ def encode_value(obj: object, name: str) -> bytes:
     """
     try:
         container = _CONTAINERS.get(type(obj))
-        return _text(obj, 0).encode() if container is None else join_texts(*container(obj, 1))
+        return _utf8(_text(obj, 0)) if container is None else join_texts(*container(obj, 1))
     except _RefusedError as refusal:
         raise UnsupportedError(f"{name}{''.join(reversed(refusal.place))}: {refusal.reason}") from None
-    except UnicodeEncodeError:
-        raise UnsupportedError(f"{name}: a string with a surrogate is not Unicode text") from None
 
 
 def join_texts(opening: str, items: Iterator[str], closing: str) -> bytes:
@@ -42,7 +41,7 @@ def join_texts(opening: str, items: Iterator[str], closing: str) -> bytes:
     out.write(opening.encode())
     separator = ""
     while batch := ",".join(itertools.islice(items, 4096)):
-        out.write((separator + batch).encode())
+        out.write(_utf8(separator + batch))
         separator = ","
     out.write(closing.encode())
     return out.getvalue()
@@ -55,6 +54,10 @@ def decode_value(data: bytes | bytearray | memoryview, name: str) -> Any:
     except (MithrilError, ValueError, RecursionError, TypeError) as error:
         kind = UnsupportedError if isinstance(error, UnsupportedError) else CorruptError
         raise kind(f"value {name!r}: {error}") from None
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")  # for lone surrogates this is the escape of JSON
 
 
 # Encoding. A container is its opening, the texts of its items, and its closing.
@@ -97,14 +100,14 @@ def _items(obj: Iterable[object], depth: int) -> Iterator[str]:
 def _sequence(opening: str, closing: str) -> Callable[[Any, int], _Pieces]:
     def pieces(obj: Any, depth: int) -> _Pieces:
         strings = len(obj) < 16 and set(map(type, obj)) == {str}  # a path of names: there may be a million
-        return opening, map(encode_basestring, obj) if strings else _items(obj, depth), closing
+        return opening, map(_str, obj) if strings else _items(obj, depth), closing
 
     return pieces
 
 
 def _set(opening: str) -> Callable[[Any, int], _Pieces]:
     def pieces(obj: Any, depth: int) -> _Pieces:
-        return opening, iter(sorted(_items(obj, depth))), "]}"
+        return opening, iter(sorted(_items(obj, depth), key=_utf8)), "]}"
 
     return pieces
 
@@ -123,20 +126,19 @@ def _float(obj: float) -> str:
 
 
 def _int(obj: int) -> str:
-    if obj.bit_length() <= 1024:
-        return str(obj)
-    digits = int(obj.bit_length() * math.log10(2)) + 1  # or one more than there are
-    if digits > _MAX_DIGITS:
-        raise _RefusedError(f"an integer of {digits} digits; the limit is {_MAX_DIGITS}")
-    return ("-" if obj < 0 else "") + _padded(abs(obj), digits).lstrip("0")
+    try:
+        text = str(obj)
+    except ValueError:
+        text = None
+    if text is None or len(text.lstrip("-")) > _MAX_DIGITS:
+        raise _RefusedError(f"an integer of more than {_MAX_DIGITS} digits")
+    return text
 
 
-def _padded(number: int, digits: int) -> str:
-    if digits <= _LEAF_DIGITS:
-        return str(number).zfill(digits)
-    low = digits // 2
-    head, tail = divmod(number, 10**low)
-    return _padded(head, digits - low) + _padded(tail, low)
+def _str(obj: str) -> str:
+    if not obj.isascii() and _SURROGATE_PAIR.search(obj):
+        raise _RefusedError("a string in which two surrogates stand for one character")
+    return encode_basestring(obj)
 
 
 def _dtype(obj: torch.dtype) -> str:
@@ -151,16 +153,16 @@ _SCALARS: dict[type, Callable[[Any], str]] = {
     bool: lambda obj: "true" if obj else "false",
     int: _int,
     float: _float,
-    str: encode_basestring,
+    str: _str,
     bytes: lambda obj: f'{{"$bytes":"{base64.b64encode(obj).decode()}"}}',
     complex: lambda obj: f'{{"$complex":[{_float(obj.real)},{_float(obj.imag)}]}}',
     torch.dtype: _dtype,
     torch.device: lambda obj: f'{{"$device":"{obj}"}}',
+    torch.Size: lambda obj: f'{{"$size":[{",".join(map(_int, obj))}]}}',
 }
 _CONTAINERS: dict[type, Callable[[Any, int], _Pieces]] = {
     list: _sequence("[", "]"),
     tuple: _sequence('{"$tuple":[', "]}"),
-    torch.Size: _sequence('{"$size":[', "]}"),
     set: _set('{"$set":['),
     frozenset: _set('{"$frozenset":['),
     dict: lambda obj, depth: ('{"$dict":[', _pairs(obj, depth), "]}"),
@@ -176,22 +178,6 @@ def _tagged(pairs: list[tuple[str, Any]]) -> tuple[str, Any]:
     return pairs[0]
 
 
-def _parse_int(text: str) -> int:
-    digits = text.removeprefix("-")
-    if len(digits) > _MAX_DIGITS:
-        raise UnsupportedError(f"an integer of {len(digits)} digits; the limit is {_MAX_DIGITS}")
-    number = _join_digits(digits)
-    return -number if text.startswith("-") else number
-
-
-def _join_digits(digits: str) -> int:
-    if len(digits) <= _LEAF_DIGITS:
-        return int(digits)
-    low = len(digits) // 2
-    shift: int = 10**low
-    return _join_digits(digits[:-low]) * shift + _join_digits(digits[-low:])
-
-
 def _parse_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
@@ -203,9 +189,7 @@ def _refuse_constant(text: str) -> float:
     raise CorruptError(f"{text} is not JSON")
 
 
-_JSON = json.JSONDecoder(
-    object_pairs_hook=_tagged, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
-)
+_JSON = json.JSONDecoder(object_pairs_hook=_tagged, parse_float=_parse_float, parse_constant=_refuse_constant)
 
 
 def _decode(node: Any, depth: int) -> Any:
@@ -222,7 +206,8 @@ def _decode(node: Any, depth: int) -> Any:
     if tag == "$dict":
         return _decode_dict(content, depth + 1)
     if tag not in _BUILDERS:
-        raise CorruptError(f"an object with the unknown key {tag[:40]!r}")
+        kind_of_error = UnsupportedError if tag.startswith("$") else CorruptError
+        raise kind_of_error(f"an object with the unknown key {tag[:40]!r}")
     items = [_decode(item, depth + 1) for item in _require(content, list)]
     built = _BUILDERS[tag](items)
     if len(built) != len(items):
@@ -270,16 +255,22 @@ def _decode_device(node: Any) -> torch.device:
         raise CorruptError(f"$device is {node[:40]!r}") from error
 
 
+def _decode_size(node: Any) -> torch.Size:
+    if not all(0 <= _require(dim, int) < 1 << 63 for dim in _require(node, list)):
+        raise CorruptError("a number in $size is out of range")
+    return torch.Size(node)
+
+
 _ATOMS: dict[str, Callable[[Any], object]] = {
     "$float": lambda node: _decode_float(("$float", node)),
     "$bytes": lambda node: base64.b64decode(_require(node, str), validate=True),
     "$complex": _decode_complex,
     "$dtype": lambda node: torch_dtype(_require(node, str)),
     "$device": _decode_device,
+    "$size": _decode_size,
 }
 _BUILDERS: dict[str, Callable[[list[Any]], Any]] = {
     "$tuple": tuple,
-    "$size": lambda items: torch.Size([_require(item, int) for item in items]),
     "$set": set,
     "$frozenset": frozenset,
 }

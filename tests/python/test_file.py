@@ -37,7 +37,15 @@ def special_bytes(dtype: str) -> Tensor:
         return torch.arange(256, dtype=torch.uint8).repeat(WIDTHS[dtype])
     width, mantissa, exponent = FLOATS[dtype]
     top = (1 << exponent) - 1
-    payloads = [0, 1, 2, (1 << mantissa - 1) | 5, (1 << mantissa - 1), (1 << mantissa) - 1, 0x55 & ((1 << mantissa) - 1)]
+    payloads = [
+        0,
+        1,
+        2,
+        (1 << mantissa - 1) | 5,
+        (1 << mantissa - 1),
+        (1 << mantissa) - 1,
+        0x55 & ((1 << mantissa) - 1),
+    ]
     values = [
         sign << (mantissa + exponent) | e << mantissa | m
         for sign, e, m in itertools.product((0, 1), (0, 1, top // 2, top - 1, top), payloads)

@@ -1,6 +1,4 @@
 // Damaged archives: an error of the right kind, never a crash, never other data than was written.
-#include <fstream>
-
 #include "csrc/base/checksum.h"
 #include "csrc/format/header.h"
 #include "tests/cpp/support/archives.h"
@@ -26,17 +24,17 @@ Bytes small_archive() { return write_archive(tensors(), {{"key", "value"}}); }
 
 void verify(const Bytes& archive) { ArchiveReader(source_of(archive)).verify(true, 1); }
 
-// Either everything as it was written, or an Error.
-testing::AssertionResult nothing_wrong_is_read(const Bytes& archive) {
+// Reads everything: as it was written, or corrupt. Returns whether it could be read.
+bool reads(const Bytes& archive) {
   try {
-    ArchiveReader reader(source_of(archive));
-    std::vector<Bytes> contents = read_all(reader);
+    std::vector<Bytes> contents = read_all(ArchiveReader(source_of(archive)));
     for (size_t i = 0; i < contents.size(); i++)
-      if (contents[i] != tensors()[i == 6 ? 1 : i].bytes) return testing::AssertionFailure() << "other data for entry " << i;
+      EXPECT_TRUE(contents[i] == tensors()[i == 6 ? 1 : i].bytes) << "other data for entry " << i;
+    return true;
   } catch (const Error& e) {
-    return testing::AssertionSuccess() << e.what();
+    EXPECT_TRUE(e.kind() == ErrorKind::kCorrupt || e.kind() == ErrorKind::kUnsupported) << e.what();
+    return false;
   }
-  return testing::AssertionSuccess();
 }
 
 TEST(Damage, CoversEveryCoder) {
@@ -63,8 +61,9 @@ TEST(Damage, CutAnywhereIsTruncated) {
 TEST(Damage, CutFiles) {
   ScopedFolder folder;
   Bytes whole = small_archive();
-  for (size_t n : {size_t{0}, size_t{1}, size_t{8}, size_t{63}, size_t{64}, size_t{191}, size_t{192}, whole.size() - 1}) {
-    std::ofstream(folder / "a", std::ios::binary).write(reinterpret_cast<const char*>(whole.data()), static_cast<std::streamsize>(n));
+  for (size_t n :
+       {size_t{0}, size_t{1}, size_t{8}, size_t{63}, size_t{64}, size_t{191}, size_t{192}, whole.size() - 1}) {
+    write_file(folder / "a", Bytes(whole.begin(), whole.begin() + n));
     EXPECT_ERROR(kTruncated, folder / "a", ArchiveReader(std::make_shared<FileSource>(folder / "a"))) << n;
   }
 }
@@ -76,7 +75,7 @@ TEST(Damage, AFlippedBitInAnyByteIsCorrupt) {
     archive[at] ^= bit;
     for (bool decode : {false, true})
       EXPECT_ERROR(kCorrupt, "offset", ArchiveReader(source_of(archive)).verify(decode, 1)) << at;
-    EXPECT_TRUE(nothing_wrong_is_read(archive)) << at;
+    reads(archive);
     archive[at] ^= bit;
   }
 }
@@ -151,7 +150,7 @@ TEST(Damage, TableBitsWithValidChecksums) {
       seal(table);
       put(damaged, e.table_offset, table);
       expect_no_crash(damaged);
-      EXPECT_TRUE(nothing_wrong_is_read(damaged)) << e.name << ", bit " << bit;
+      reads(damaged);
     }
 }
 
@@ -168,15 +167,9 @@ TEST(Damage, StoredBitsWithValidChecksumsAreCorrupt) {
         Table table = reader.table(i);
         table.blocks[0].stored_checksum = xxh3_64(&damaged[b.offset], b.stored_size);
         put(damaged, e.table_offset, write_table(table));
-        EXPECT_NO_THROW(ArchiveReader(source_of(damaged)).verify(false, 1)) << "the checksum is right";
+        ASSERT_NO_THROW(ArchiveReader(source_of(damaged)).table(i));
         // A few bits of a zstd frame mean nothing; all others are noticed, at the latest by the raw checksum.
-        EXPECT_TRUE(nothing_wrong_is_read(damaged)) << e.name << ", bit " << bit;
-        try {
-          verify(damaged);
-          harmless++;
-        } catch (const Error& error) {
-          EXPECT_EQ(error.kind(), ErrorKind::kCorrupt) << error.what();
-        }
+        if (reads(damaged)) harmless++;
         all++;
       }
   }
@@ -190,7 +183,8 @@ TEST(Damage, TablesSwapped) {  // both valid, of the same dtype and shape: the c
   ArchiveReader reader(source_of(archive));
   const Entry &a = reader.entries()[0], &b = reader.entries()[1];
   ASSERT_EQ(a.table_size, b.table_size);
-  std::swap_ranges(&archive[a.frame_offset], &archive[a.frame_offset] + (a.frame_end() - a.frame_offset), &archive[b.frame_offset]);
+  std::swap_ranges(&archive[a.frame_offset], &archive[a.frame_offset] + (a.frame_end() - a.frame_offset),
+                   &archive[b.frame_offset]);
   EXPECT_ERROR(kCorrupt, "content_id does not match the table", ArchiveReader(source_of(archive)).table(0));
 }
 
@@ -199,12 +193,14 @@ TEST(Damage, ErrorsOfOneBlockReachEveryWayToRead) {
   Bytes archive = write_archive({t}, {}, kSmallBlocks), out(40000);
   archive[64 + 4096 * 3 + 5] ^= 1;  // in block 3
   ScopedFolder folder;
-  std::ofstream(folder / "a", std::ios::binary).write(reinterpret_cast<const char*>(archive.data()), static_cast<std::streamsize>(archive.size()));
+  write_file(folder / "a", archive);
   for (int threads : {1, 2})
     for (const std::shared_ptr<const ByteSource>& source :
-         {std::shared_ptr<const ByteSource>(source_of(archive)), std::shared_ptr<const ByteSource>(std::make_shared<FileSource>(folder / "a"))}) {
+         {std::shared_ptr<const ByteSource>(source_of(archive)),
+          std::shared_ptr<const ByteSource>(std::make_shared<FileSource>(folder / "a"))}) {
       ArchiveReader reader(source);
-      EXPECT_ERROR(kCorrupt, "block 3 (offset 12352): stored_checksum", reader.read({{0, out.data(), 40000, 0, 10000}}, threads));
+      EXPECT_ERROR(kCorrupt, "block 3 (offset 12352): stored_checksum",
+                   reader.read({{0, out.data(), 40000, 0, 10000}}, threads));
       EXPECT_ERROR(kCorrupt, "block 3", reader.verify(false, threads));
       EXPECT_NO_THROW(reader.read({{0, out.data(), 4 * 3072, 0, 3072}}, threads)) << "the other blocks are whole";
       auto plan = reader.plan({{0, out.data(), 40000, 0, 10000}}, 1 << 20);
@@ -215,7 +211,8 @@ TEST(Damage, ErrorsOfOneBlockReachEveryWayToRead) {
 }
 
 TEST(Damage, GarbageIsNoArchive) {
-  for (size_t n : {1, 7, 8, 64, 192, 1000}) EXPECT_ERROR(kCorrupt, "not a mithril archive", ArchiveReader(source_of(random_bytes(n, n))));
+  for (size_t n : {1, 7, 8, 64, 192, 1000})
+    EXPECT_ERROR(kCorrupt, "not a mithril archive", ArchiveReader(source_of(random_bytes(n, n))));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "csrc/archive/reader.h"
 
-#include <fstream>
 #include <thread>
 
 #include "tests/cpp/support/archives.h"
@@ -26,9 +25,10 @@ class ReaderTest : public testing::TestWithParam<Way> {
  protected:
   std::shared_ptr<const ByteSource> source(const Bytes& archive) {
     if (GetParam() == Way::kMemory) return source_of(archive);
-    if (GetParam() == Way::kCopies) return std::make_shared<CopyingSource>(ByteView{archive.data(), archive.size()}, nullptr);
+    if (GetParam() == Way::kCopies)
+      return std::make_shared<CopyingSource>(ByteView{archive.data(), archive.size()}, nullptr);
     std::string path = folder_ / ("a" + std::to_string(folder_.files()));
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(archive.data()), static_cast<std::streamsize>(archive.size()));
+    write_file(path, archive);
     return std::make_shared<FileSource>(path);
   }
 
@@ -102,8 +102,7 @@ TEST_P(ReaderTest, BytesReadAreThoseOfTheBlocks) {
 TEST_P(ReaderTest, RandomRequestsThatOverlap) {
   std::vector<Tensor> tensors = {make_tensor("a", DType::kInt32, {kElements}, Pattern::kMixed),
                                  make_tensor("b", DType::kBFloat16, {kElements}, Pattern::kGaussian),
-                                 make_alias("c", 0),
-                                 make_tensor("d", DType::kUInt8, {kElements}, Pattern::kRandom),
+                                 make_alias("c", 0), make_tensor("d", DType::kUInt8, {kElements}, Pattern::kRandom),
                                  make_tensor("e", DType::kComplex128, {0}, Pattern::kZeros)};
   Bytes archive = write_archive(tensors, {}, kSmallBlocks);
   ArchiveReader reader(source(archive));
@@ -151,7 +150,8 @@ TEST_P(ReaderTest, RandomRequestsThatOverlap) {
       const Bytes& whole = tensors[r.entry == 2 ? 0 : r.entry].bytes;
       uint64_t width = info(reader.entries()[r.entry].dtype).element_bytes;
       ASSERT_TRUE(outs[i].intact());
-      ASSERT_TRUE(std::equal(r.out, r.out + r.out_bytes, whole.data() + r.begin * width)) << "request " << i << " of round " << round;
+      ASSERT_TRUE(std::equal(r.out, r.out + r.out_bytes, whole.data() + r.begin * width))
+          << "request " << i << " of round " << round;
     }
   }
 }
@@ -187,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(From, ReaderTest, testing::Values(Way::kMemory, Way::kF
 TEST(Reader, AFileCutShortWhileOpen) {
   ScopedFolder folder;
   Bytes archive = write_archive({make_tensor("a", DType::kUInt8, {100000}, Pattern::kRandom)});
-  std::ofstream(folder / "a", std::ios::binary).write(reinterpret_cast<const char*>(archive.data()), static_cast<std::streamsize>(archive.size()));
+  write_file(folder / "a", archive);
   ArchiveReader reader(std::make_shared<FileSource>(folder / "a"));
   reader.table(0);
   std::filesystem::resize_file(folder / "a", 5000);

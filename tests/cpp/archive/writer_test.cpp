@@ -1,8 +1,6 @@
 #include "csrc/archive/writer.h"
 
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 
 #include "csrc/base/checksum.h"
 #include "csrc/base/parallel.h"
@@ -16,15 +14,11 @@ namespace {
 
 const Metadata kMetadata = {{"", ""}, {"a", "ü"}, {"mithril.kind", "test"}};
 
-Bytes slurp(const std::string& path) {
-  std::ifstream f(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(f), {}};
-}
-
 // More than one batch.
 std::vector<Tensor> large() {
   return {make_tensor("a", DType::kBFloat16, {5 << 20}, Pattern::kGaussian),
-          make_tensor("b", DType::kUInt8, {(9 << 20) + 1}, Pattern::kRandom), make_tensor("c", DType::kInt32, {7}, Pattern::kCounter)};
+          make_tensor("b", DType::kUInt8, {(9 << 20) + 1}, Pattern::kRandom),
+          make_tensor("c", DType::kInt32, {7}, Pattern::kCounter)};
 }
 
 TEST(Writer, TheSmallestArchiveAsPrintedInTheFormat) {
@@ -37,8 +31,8 @@ TEST(Writer, TheSmallestArchiveAsPrintedInTheFormat) {
     EXPECT_EQ(archive[0x1f7], 0x6b);
   }
   EXPECT_EQ(Bytes(&archive[0x40], &archive[0x44]), (Bytes{0x7f, 0x00, 0xc0, 0x00}));
-  EXPECT_EQ(Bytes(&archive[0x1a0], &archive[0x1b0]), (Bytes{0x19, 0x4f, 0x4f, 0xca, 0xc2, 0x14, 0x7a, 0xe4, 0xe4, 0x61,
-                                                           0xed, 0x21, 0x19, 0xae, 0xa5, 0x59}));
+  EXPECT_EQ(Bytes(&archive[0x1a0], &archive[0x1b0]),
+            (Bytes{0x19, 0x4f, 0x4f, 0xca, 0xc2, 0x14, 0x7a, 0xe4, 0xe4, 0x61, 0xed, 0x21, 0x19, 0xae, 0xa5, 0x59}));
 }
 
 TEST(Writer, EveryStructureBeginsAtAMultipleOf64) {
@@ -77,7 +71,7 @@ TEST(Writer, PartsPiecesAndFileAreTheSameBytes) {
       writer.drain(file);
       EXPECT_EQ(file.bytes_written(), whole.size());
       file.commit();
-      EXPECT_TRUE(slurp(folder / "a") == whole);
+      EXPECT_TRUE(read_file<Bytes>(folder / "a") == whole);
     }
   }
 }
@@ -129,13 +123,44 @@ TEST(Writer, SeveralDrainsToOneFile) {
   writer.drain(file);
   writer.drain(file);  // nothing left
   file.commit();
-  EXPECT_TRUE(slurp(folder / "a") == write_archive(large()));
+  EXPECT_TRUE(read_file<Bytes>(folder / "a") == write_archive(large()));
+}
+
+TEST(Writer, RecipesInTheOrderOfTheirIds) {  // whichever block used one first, and in whichever batch
+  for (uint64_t elements : {8192, 8 << 20}) {
+    Tensor t = make_tensor("t", DType::kBFloat16, {elements}, Pattern::kGaussian);
+    std::fill(t.bytes.end() - 4096, t.bytes.end(), 0);  // a constant block: identity, id 0
+    ArchiveReader reader(source_of(write_archive({t}, {}, kSmallBlocks, 2)));
+    const Table& table = reader.table(0);
+    ASSERT_EQ(table.recipes.size(), 2u);
+    EXPECT_EQ(table.recipes[0].transform, Transform::kIdentity);
+    EXPECT_EQ(table.recipes[1].transform, Transform::kFloatFields);
+    EXPECT_EQ(table.blocks.front().recipe, 1);
+    EXPECT_EQ(table.blocks.back().recipe, 0);
+    expect_contents(reader, {t}, 2);
+  }
+}
+
+TEST(Writer, KeepsTheOrderOfDimensions) {
+  Bytes bytes = random_bytes(2 * 3 * 4 * 5 * 4, 1), out(bytes.size());
+  ArchiveWriter writer({}, 1);
+  writer.add("channels last", EntryKind::kTensor, {bytes.data(), DType::kFloat32, {2, 3, 4, 5}, {0, 2, 3, 1}, nullptr});
+  writer.add_alias("alias", 0);
+  writer.finish({});
+  ArchiveReader reader(source_of(pull(writer)));
+  for (uint64_t i : {0, 1}) {
+    EXPECT_EQ(reader.entries()[i].dims, (std::vector<uint64_t>{2, 3, 4, 5}));
+    EXPECT_EQ(reader.entries()[i].dim_order, (Bytes{0, 2, 3, 1}));
+    reader.read({{i, out.data(), out.size(), 0, 120}}, 1);
+    EXPECT_TRUE(out == bytes);
+  }
 }
 
 TEST(Writer, ThreeHundredTinyTensors) {
   std::vector<Tensor> tensors;
   for (int i = 0; i < 300; i++)
-    tensors.push_back(make_tensor("t" + std::to_string(i), kDTypes[i % 22].dtype, {static_cast<uint64_t>(i % 5)}, Pattern::kRandom));
+    tensors.push_back(
+        make_tensor("t" + std::to_string(i), kDTypes[i % 22].dtype, {static_cast<uint64_t>(i % 5)}, Pattern::kRandom));
   Bytes archive = write_archive(tensors, {}, {}, 2);
   expect_contents(ArchiveReader(source_of(archive)), tensors, 2);
 }
@@ -180,7 +205,9 @@ TEST(Writer, KeeperLivesUntilItsBytesArePulled) {
 
 TEST(Writer, RefusesWhatCannotBeWritten) {
   uint8_t byte = 0;
-  auto view = [&](std::vector<uint64_t> dims, Bytes order) { return TensorView{&byte, DType::kUInt8, dims, order, nullptr}; };
+  auto view = [&](std::vector<uint64_t> dims, Bytes order) {
+    return TensorView{&byte, DType::kUInt8, dims, order, nullptr};
+  };
   ArchiveWriter writer({}, 1);
   writer.add("a", EntryKind::kTensor, view({1}, {0}));
   writer.add("v", EntryKind::kValue, view({1}, {0}));

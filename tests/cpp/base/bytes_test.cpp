@@ -33,10 +33,10 @@ TEST(Bytes, EveryOverrunIsCorruptWithFieldAndOffset) {
     void (*read)(ByteCursor&);
   };
   const Row rows[] = {
-      {1, [](ByteCursor& c) { c.u8("field"); }},        {2, [](ByteCursor& c) { c.u16("field"); }},
-      {4, [](ByteCursor& c) { c.u32("field"); }},       {8, [](ByteCursor& c) { c.u64("field"); }},
-      {16, [](ByteCursor& c) { c.hash128("field"); }},  {5, [](ByteCursor& c) { c.bytes(5, "field"); }},
-      {5, [](ByteCursor& c) { c.text(5, "field"); }},   {5, [](ByteCursor& c) { c.zeros(5, "field"); }},
+      {1, [](ByteCursor& c) { c.u8("field"); }},         {2, [](ByteCursor& c) { c.u16("field"); }},
+      {4, [](ByteCursor& c) { c.u32("field"); }},        {8, [](ByteCursor& c) { c.u64("field"); }},
+      {16, [](ByteCursor& c) { c.hash128("field"); }},   {5, [](ByteCursor& c) { c.bytes(5, "field"); }},
+      {5, [](ByteCursor& c) { c.text(5, "field"); }},    {5, [](ByteCursor& c) { c.zeros(5, "field"); }},
       {8, [](ByteCursor& c) { c.count(1, 9, "field"); }}};
   for (const Row& row : rows)
     for (uint64_t size = 0; size <= row.needs; size++) {

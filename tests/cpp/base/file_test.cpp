@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 
 #include "tests/cpp/support/expect_error.h"
 #include "tests/cpp/support/samples.h"
@@ -13,13 +11,6 @@
 
 namespace mithril {
 namespace {
-
-std::string slurp(const std::string& path) {
-  std::ifstream f(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(f), {}};
-}
-
-void spill(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
 ByteView view(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
 
@@ -47,7 +38,7 @@ TEST(OutputFile, CommitPublishesAllBytes) {
       EXPECT_EQ(access(path.c_str(), F_OK), -1) << "nothing is visible before commit";
       EXPECT_EQ(file.bytes_written(), 6u);
       file.commit();
-      EXPECT_EQ(slurp(path), "onetwo");
+      EXPECT_EQ(read_file(path), "onetwo");
       EXPECT_EQ(folder.files(), 1u);
       EXPECT_ERROR(kInvalidArgument, "already committed", file.write({view(one)}));
       EXPECT_ERROR(kInvalidArgument, "already committed", file.commit());
@@ -65,12 +56,12 @@ TEST(OutputFile, ManyPiecesAndBigOnes) {  // more than IOV_MAX, and more than th
   OutputFile file(folder / "a", true, false);
   file.write(views);
   file.commit();
-  EXPECT_TRUE(slurp(folder / "a") == std::string(bytes.begin(), bytes.end()) + std::string(big.begin(), big.end()));
+  EXPECT_TRUE(read_file(folder / "a") == std::string(bytes.begin(), bytes.end()) + std::string(big.begin(), big.end()));
 }
 
 TEST(OutputFile, AbortAndDestructorLeaveNothing) {
   ScopedFolder folder;
-  spill(folder / "a", "old");
+  write_file<std::string>(folder / "a", "old");
   {
     OutputFile dropped(folder / "a", false, true), aborted(folder / "a", false, true);
     std::string text = "new";
@@ -80,29 +71,29 @@ TEST(OutputFile, AbortAndDestructorLeaveNothing) {
     EXPECT_EQ(folder.files(), 2u);
   }
   EXPECT_EQ(folder.files(), 1u);
-  EXPECT_EQ(slurp(folder / "a"), "old");
+  EXPECT_EQ(read_file(folder / "a"), "old");
 }
 
 TEST(OutputFile, OverwriteReplaces) {
   ScopedFolder folder;
-  spill(folder / "a", "old");
+  write_file<std::string>(folder / "a", "old");
   std::string text = "new";
   OutputFile file(folder / "a", true, true);
   file.write({view(text)});
   file.commit();
-  EXPECT_EQ(slurp(folder / "a"), "new");
+  EXPECT_EQ(read_file(folder / "a"), "new");
 }
 
 TEST(OutputFile, WithoutOverwriteAnExistingFileStays) {
   ScopedFolder folder;
   std::string path = folder / "a";
-  spill(path, "old");
+  write_file<std::string>(path, "old");
   expect_io(EEXIST, path, [&] { OutputFile(path, false, false); });
   std::string late = folder / "b";
   OutputFile file(late, false, false);
-  spill(late, "appeared in between");
+  write_file<std::string>(late, "appeared in between");
   expect_io(EEXIST, late, [&] { file.commit(); });
-  EXPECT_EQ(slurp(late), "appeared in between");
+  EXPECT_EQ(read_file(late), "appeared in between");
   EXPECT_EQ(folder.files(), 2u);
   ASSERT_EQ(symlink("nowhere", (folder / "c").c_str()), 0);
   expect_io(EEXIST, folder / "c", [&] { OutputFile(folder / "c", false, false); });
@@ -124,7 +115,7 @@ TEST(OutputFile, ModeFollowsTheUmask) {
 TEST(OutputFile, ErrorsOfTheSystem) {
   ScopedFolder folder;
   expect_io(ENOENT, folder / "no/a", [&] { OutputFile(folder / "no/a", false, true); });
-  spill(folder / "file", "");
+  write_file<std::string>(folder / "file", "");
   expect_io(ENOTDIR, folder / "file/a", [&] { OutputFile(folder / "file/a", false, true); });
   std::filesystem::create_directory(folder / "folder");
   OutputFile file(folder / "folder", false, true);
@@ -149,7 +140,7 @@ TEST(OutputFile, FullDiskLeavesNothing) {
 
 TEST(FileSource, ReadsAtAnyOffset) {
   ScopedFolder folder;
-  spill(folder / "a", "0123456789");
+  write_file<std::string>(folder / "a", "0123456789");
   FileSource source(folder / "a");
   EXPECT_EQ(source.size(), 10u);
   EXPECT_EQ(source.name(), folder / "a");
@@ -159,7 +150,7 @@ TEST(FileSource, ReadsAtAnyOffset) {
   EXPECT_STREQ(to, "3456");
   source.read(10, 0, nullptr);
   EXPECT_ERROR(kTruncated, "ends at offset 10, 1 more bytes", source.read(7, 4, reinterpret_cast<uint8_t*>(to)));
-  spill(folder / "a", "01");  // cut short while it is open
+  write_file<std::string>(folder / "a", "01");  // cut short while it is open
   EXPECT_ERROR(kTruncated, "ends at offset", source.read(1, 4, reinterpret_cast<uint8_t*>(to)));
 }
 

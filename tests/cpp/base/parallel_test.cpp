@@ -40,8 +40,8 @@ TEST(Parallel, NoMoreThreadsThanAsked) {
 TEST(Parallel, ThrowsWhatABodyThrows) {
   for (int threads : {1, 2}) {
     EXPECT_ERROR(kCorrupt, "body 7", parallel_for(50, threads, [](size_t i) {
-      if (i == 7) throw_corrupt("body 7");
-    }));
+                   if (i == 7) throw_corrupt("body 7");
+                 }));
     std::atomic<int> calls{0};  // and works afterwards
     parallel_for(10, threads, [&](size_t) { calls++; });
     EXPECT_EQ(calls, 10);
@@ -77,10 +77,11 @@ TEST(Threads, Default) {
     const char *num_threads, *local_world_size;
     int threads;  // 0: an error
   };
-  const Row rows[] = {{nullptr, nullptr, cores},  {"", "", cores},        {"3", nullptr, 3},       {"3", "100", 3},
-                      {nullptr, "1", cores},      {nullptr, "65536", 1},  {"0", nullptr, 0},       {"-1", nullptr, 0},
-                      {"two", nullptr, 0},        {"2x", nullptr, 0},     {"65537", nullptr, 0},   {"1e3", nullptr, 0},
-                      {nullptr, "0", 0},          {nullptr, "x", 0},      {"99999999999999999999", nullptr, 0}};
+  const Row rows[] = {{nullptr, nullptr, cores}, {"", "", cores},       {"3", nullptr, 3},
+                      {"3", "100", 3},           {nullptr, "1", cores}, {nullptr, "65536", 1},
+                      {"0", nullptr, 0},         {"-1", nullptr, 0},    {"two", nullptr, 0},
+                      {"2x", nullptr, 0},        {"65537", nullptr, 0}, {"1e3", nullptr, 0},
+                      {nullptr, "0", 0},         {nullptr, "x", 0},     {"99999999999999999999", nullptr, 0}};
   for (const Row& row : rows) {
     ScopedEnv a("MITHRIL_NUM_THREADS", row.num_threads), b("LOCAL_WORLD_SIZE", row.local_world_size);
     if (row.threads)

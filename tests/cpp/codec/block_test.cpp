@@ -79,13 +79,16 @@ TEST_P(BlockTest, DecodesEveryTransformAndCoder) {
         b.transform = transform;
         b.planes = planes_of(transform, d);
         if (b.planes.count == 0) continue;
-        Bytes raw = sample(d, coder == Coder::kConstant ? Pattern::kConstant : Pattern::kGaussian, elements), back(raw.size());
+        Bytes raw = sample(d, coder == Coder::kConstant ? Pattern::kConstant : Pattern::kGaussian, elements),
+              back(raw.size());
         uint64_t symbols = symbols_of(transform, d, elements);
         std::vector<Bytes> planes;
         std::vector<uint8_t*> to;
-        for (uint32_t k = 0; k < b.planes.count; k++) planes.emplace_back(symbols * symbol_bytes(b.planes.symbol_bits[k]));
+        for (uint32_t k = 0; k < b.planes.count; k++)
+          planes.emplace_back(symbols * symbol_bytes(b.planes.symbol_bits[k]));
         for (Bytes& p : planes) to.push_back(p.data());
-        transform == Transform::kIdentity ? static_cast<void>(planes[0] = raw) : split(transform, d, raw.data(), symbols, to.data());
+        transform == Transform::kIdentity ? static_cast<void>(planes[0] = raw)
+                                          : split(transform, d, raw.data(), symbols, to.data());
         Bytes stored;
         for (uint32_t k = 0; k < b.planes.count; k++) {
           Plane plane{planes[k].data(), symbols, b.planes.symbol_bits[k]};
@@ -156,8 +159,10 @@ TEST(Encoder, SmallerWhereThereIsSomethingToGain) {
 }
 
 TEST(Encoder, OptionsHaveLimits) {
-  for (const EncoderOptions& good : {EncoderOptions{1, true, 4096}, {22, false, kMaxBlockBytes}, {}}) EXPECT_NO_THROW(good.check());
-  for (const EncoderOptions& bad : {EncoderOptions{0}, {23}, {-1}}) EXPECT_ERROR(kInvalidArgument, "zstd_level", bad.check());
+  for (const EncoderOptions& good : {EncoderOptions{1, true, 4096}, {22, false, kMaxBlockBytes}, {}})
+    EXPECT_NO_THROW(good.check());
+  for (const EncoderOptions& bad : {EncoderOptions{0}, {23}, {-1}})
+    EXPECT_ERROR(kInvalidArgument, "zstd_level", bad.check());
   for (uint64_t bytes : {uint64_t{0}, uint64_t{4095}, kMaxBlockBytes + 1})
     EXPECT_ERROR(kInvalidArgument, "block_bytes", (EncoderOptions{3, true, bytes}.check()));
 }

@@ -20,7 +20,8 @@ std::string digest(int threads) {
   Bytes archive = write_archive(some_of_everything(), {}, kSmallBlocks, threads);
   expect_contents(ArchiveReader(source_of(archive)), some_of_everything(), threads);
   char text[64];
-  std::snprintf(text, sizeof text, "digest=%016llx", static_cast<unsigned long long>(xxh3_64(archive.data(), archive.size())));
+  std::snprintf(text, sizeof text, "digest=%016llx",
+                static_cast<unsigned long long>(xxh3_64(archive.data(), archive.size())));
   return text;
 }
 

@@ -33,37 +33,36 @@ struct Record {
   Bytes (*encode)(const Plane&, ZstdContext&);
 };
 
-const Record kRecords[] = {
-    {"raw",
-     Coder::kRaw,
-     {Content::kConstant, Content::kSkewed, Content::kRandom},
-     [](const Plane& plane, ZstdContext&) {
-       Guarded out(raw_stream_size(plane.count, plane.bits));
-       EXPECT_EQ(encode_raw(plane, out.data()), out.size());
-       EXPECT_TRUE(out.intact());
-       return Bytes(out.data(), out.data() + out.size());
-     }},
-    {"constant",
-     Coder::kConstant,
-     {Content::kConstant, Content::kConstant, Content::kConstant},
-     [](const Plane& plane, ZstdContext&) {
-       Guarded out((plane.bits + 7) / 8);
-       if (plane.count) {
-         EXPECT_EQ(encode_constant(plane, out.data()), out.size());
-       }
-       EXPECT_TRUE(out.intact());
-       return Bytes(out.data(), out.data() + out.size());
-     }},
-    {"zstd",
-     Coder::kZstd,
-     {Content::kConstant, Content::kSkewed, Content::kRandom},
-     [](const Plane& plane, ZstdContext& zstd) {
-       Guarded out(plane.bytes() + 64);
-       uint64_t n = encode_zstd(plane, 3, out.data(), out.size(), zstd);
-       EXPECT_GT(n, 0u);
-       EXPECT_TRUE(out.intact());
-       return Bytes(out.data(), out.data() + n);
-     }}};
+const Record kRecords[] = {{"raw",
+                            Coder::kRaw,
+                            {Content::kConstant, Content::kSkewed, Content::kRandom},
+                            [](const Plane& plane, ZstdContext&) {
+                              Guarded out(raw_stream_size(plane.count, plane.bits));
+                              EXPECT_EQ(encode_raw(plane, out.data()), out.size());
+                              EXPECT_TRUE(out.intact());
+                              return Bytes(out.data(), out.data() + out.size());
+                            }},
+                           {"constant",
+                            Coder::kConstant,
+                            {Content::kConstant, Content::kConstant, Content::kConstant},
+                            [](const Plane& plane, ZstdContext&) {
+                              Guarded out((plane.bits + 7) / 8);
+                              if (plane.count) {
+                                EXPECT_EQ(encode_constant(plane, out.data()), out.size());
+                              }
+                              EXPECT_TRUE(out.intact());
+                              return Bytes(out.data(), out.data() + out.size());
+                            }},
+                           {"zstd",
+                            Coder::kZstd,
+                            {Content::kConstant, Content::kSkewed, Content::kRandom},
+                            [](const Plane& plane, ZstdContext& zstd) {
+                              Guarded out(plane.bytes() + 64);
+                              uint64_t n = encode_zstd(plane, 3, out.data(), out.size(), zstd);
+                              EXPECT_GT(n, 0u);
+                              EXPECT_TRUE(out.intact());
+                              return Bytes(out.data(), out.data() + n);
+                            }}};
 
 class CoderTest : public testing::TestWithParam<Record> {
  protected:
@@ -90,7 +89,8 @@ class CoderTest : public testing::TestWithParam<Record> {
     Bytes stream = GetParam().encode({plane.data(), count, bits}, zstd);
     ASSERT_TRUE(decodes(stream, count, bits, &back));
     ASSERT_TRUE(back == plane);
-    // The count is the reader's, and the stream must agree with it. Packed symbols share bytes, a constant is any count.
+    // The count is the reader's, and the stream must agree with it. Packed symbols share bytes, a constant is any
+    // count.
     uint64_t step = GetParam().coder == Coder::kRaw && bits < 8 ? 8 : 1;
     if (GetParam().coder != Coder::kConstant && count > step) {
       EXPECT_FALSE(decodes(stream, count - step, bits) || decodes(stream, count + step, bits));
@@ -145,7 +145,8 @@ INSTANTIATE_TEST_SUITE_P(Coders, CoderTest, testing::ValuesIn(kRecords),
 TEST(Raw, PacksAsTheFormatSays) {  // bit k of symbol i is bit i·b + k of the stream
   for (uint32_t bits = 1; bits < 8; bits++)
     for (uint64_t count = 0; count <= 70; count++) {
-      Bytes plane = symbols(Content::kRandom, count, bits, count), expected((count * bits + 7) / 8), out(expected.size());
+      Bytes plane = symbols(Content::kRandom, count, bits, count), expected((count * bits + 7) / 8),
+            out(expected.size());
       for (uint64_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < bits; k++)
           if (plane[i] >> k & 1) expected[(i * bits + k) / 8] |= static_cast<uint8_t>(1 << (i * bits + k) % 8);

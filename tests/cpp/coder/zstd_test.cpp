@@ -24,7 +24,8 @@ struct Row {
 
 const Row kRows[] = {
     {"single segment", kMagic + Bytes{0x20, 8} + kLastBlock, nullptr},
-    {"window of 1 KiB, content size of 8 bytes", kMagic + Bytes{0xc0, 0x00, 8, 0, 0, 0, 0, 0, 0, 0} + kLastBlock, nullptr},
+    {"window of 1 KiB, content size of 8 bytes", kMagic + Bytes{0xc0, 0x00, 8, 0, 0, 0, 0, 0, 0, 0} + kLastBlock,
+     nullptr},
     {"window of 1 MiB", kMagic + Bytes{0xc0, 0x50, 8, 0, 0, 0, 0, 0, 0, 0} + kLastBlock, nullptr},
     {"content checksum", kMagic + Bytes{0x24, 8} + kLastBlock + Bytes{0xb7, 0x34, 0x46, 0x5b}, nullptr},
     {"two blocks, the first empty", kMagic + Bytes{0x20, 8, 0x00, 0x00, 0x00} + kLastBlock, nullptr},
@@ -43,8 +44,10 @@ const Row kRows[] = {
     {"reserved block type", kMagic + Bytes{0x20, 8, 0x47, 0, 0} + kContent, "zstd stream"},
     {"trailing byte", kMagic + Bytes{0x20, 8} + kLastBlock + Bytes{0}, "not one frame"},
     {"two frames", kMagic + Bytes{0x20, 8} + kLastBlock + kMagic + Bytes{0x20, 0, 1, 0, 0}, "not one frame"},
-    {"skippable frame after", kMagic + Bytes{0x20, 8} + kLastBlock + Bytes{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}, "not one"},
-    {"skippable frame before", Bytes{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0} + kMagic + Bytes{0x20, 8} + kLastBlock, "not one"},
+    {"skippable frame after", kMagic + Bytes{0x20, 8} + kLastBlock + Bytes{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0},
+     "not one"},
+    {"skippable frame before", Bytes{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0} + kMagic + Bytes{0x20, 8} + kLastBlock,
+     "not one"},
     {"skippable frame of 8 bytes", Bytes{0x50, 0x2a, 0x4d, 0x18, 8, 0, 0, 0} + kContent, "not one frame"},
     {"magicless", Bytes{0x20, 8} + kLastBlock, "not one frame"},
     {"zstd 0.7", Bytes{0x27, 0xb5, 0x2f, 0xfd, 0x20, 8} + kLastBlock, "not one frame"},
@@ -95,7 +98,8 @@ TEST(Zstd, ContextWorksAfterAnError) {
   ZstdContext zstd;
   Bytes good = kRows[0].stream, bad = kRows[5 + 1].stream, out(8);
   for (int i = 0; i < 3; i++) {
-    EXPECT_ERROR(kCorrupt, "checksum", decode(Coder::kZstd, {bad.data(), bad.size()}, {nullptr, 8, 8}, out.data(), zstd));
+    EXPECT_ERROR(kCorrupt, "checksum",
+                 decode(Coder::kZstd, {bad.data(), bad.size()}, {nullptr, 8, 8}, out.data(), zstd));
     decode(Coder::kZstd, {good.data(), good.size()}, {nullptr, 8, 8}, out.data(), zstd);
     EXPECT_TRUE(out == kContent);
   }

@@ -91,9 +91,9 @@ TEST(Ends, FieldsWithValidChecksums) {
 
 TEST(Ends, IndexOutOfItsPlace) {
   constexpr uint64_t kMax = ~uint64_t{0};
-  for (Footer f : {Footer{kSize, 0, 24, {}}, Footer{kSize, 128, 24, {}}, Footer{kSize, 192, 0, {}}, Footer{kSize, 64, 0, {}},
-                   Footer{kSize, 64, 65, {}}, Footer{kSize, 64, kMax, {}}, Footer{kSize, kMax - 63, 64, {}},
-                   Footer{kSize, 256, 0, {}}, Footer{kSize, 64, kMax - 127, {}}})
+  for (Footer f : {Footer{kSize, 0, 24, {}}, Footer{kSize, 128, 24, {}}, Footer{kSize, 192, 0, {}},
+                   Footer{kSize, 64, 0, {}}, Footer{kSize, 64, 65, {}}, Footer{kSize, 64, kMax, {}},
+                   Footer{kSize, kMax - 63, 64, {}}, Footer{kSize, 256, 0, {}}, Footer{kSize, 64, kMax - 127, {}}})
     EXPECT_ERROR(kCorrupt, "do not lead to the footer", read(ends(f))) << f.index_offset << " " << f.index_size;
   EXPECT_NO_THROW(read(ends({kSize, 64, 1, {}})));
   EXPECT_NO_THROW(read(ends({kSize, 64, 64, {}})));
@@ -110,6 +110,10 @@ TEST(Ends, CutShortIsTruncatedOthersAreNoArchive) {
     cut[n < 8 ? n - 1 : 7] ^= 1;
     EXPECT_ERROR(kCorrupt, "not a mithril archive", read(cut)) << n;
   }
+  Bytes later(whole.begin(), whole.begin() + 100);
+  later[8] = 2;
+  seal(later, 0, 56);
+  EXPECT_ERROR(kUnsupported, "header: major 2", read(later)) << "whatever its end looks like";
   whole.push_back(0);
   EXPECT_ERROR(kTruncated, "or bytes follow it", read(whole));
   EXPECT_ERROR(kCorrupt, "not a mithril archive", read(random_bytes(1000, 1)));

@@ -53,7 +53,8 @@ TEST(Index, RoundTrip) {
   for (size_t i = 0; i < written.size(); i++) {
     const Entry &a = written[i], &b = index.entries[i];
     EXPECT_EQ(index.by_name.at(a.name), i);
-    EXPECT_TRUE(a.kind == b.kind && a.name == b.name && a.dtype == b.dtype && a.dims == b.dims && a.dim_order == b.dim_order);
+    EXPECT_TRUE(a.kind == b.kind && a.name == b.name && a.dtype == b.dtype && a.dims == b.dims &&
+                a.dim_order == b.dim_order);
     EXPECT_TRUE(a.target == b.target && a.frame_offset == b.frame_offset && a.table_offset == b.table_offset);
     EXPECT_TRUE(a.table_size == b.table_size && a.content_id == b.content_id);
   }
@@ -80,7 +81,8 @@ TEST(Index, FlippedBitsOfEntriesAreCorrupt) {
 TEST(Index, EveryBitWithValidChecksums) {  // any error, or any index; but nothing else
   const Bytes whole = write_index(entries(), {{"k", "v"}});
   std::vector<uint64_t> starts;
-  for (uint64_t at = 42, size = 0; at < whole.size(); at += size) std::memcpy(&size, &whole[at], 8), starts.push_back(at);
+  for (uint64_t at = 42, size = 0; at < whole.size(); at += size)
+    std::memcpy(&size, &whole[at], 8), starts.push_back(at);
   ASSERT_EQ(starts.size(), entries().size());
   for (uint64_t bit = 0; bit < 8 * whole.size(); bit++) {
     Bytes b = whole;
@@ -167,18 +169,22 @@ TEST(Index, EntriesThatDoNotFitTogether) {
       {"alias of another dtype", "earlier tensor", [](std::vector<Entry>& e) { e[1].dtype = DType::kInt32; }},
       {"alias of other dims", "earlier tensor", [](std::vector<Entry>& e) { e[1].dims = {2, 0, 5, 4}; }},
       {"alias of another order", "earlier tensor", [](std::vector<Entry>& e) { e[1].dim_order = {0, 1, 2, 3}; }},
-      {"alias to an alias", "earlier tensor", [](std::vector<Entry>& e) { e[2] = e[1], e[2].name = "x", e[2].target = 1; }},
+      {"alias to an alias", "earlier tensor",
+       [](std::vector<Entry>& e) { e[2] = e[1], e[2].name = "x", e[2].target = 1; }},
       {"alias to a value", "earlier tensor",
        [](std::vector<Entry>& e) { e[4] = entry(EntryKind::kAlias, "x", DType::kUInt8, {0}, 3); }},
       {"value of another dtype", "must be uint8", [](std::vector<Entry>& e) { e[3].dtype = DType::kInt8; }},
-      {"value of two dimensions", "must be uint8", [](std::vector<Entry>& e) { e[3].dims = {0, 0}, e[3].dim_order = {0, 1}; }},
-      {"foreign blob of no dimension", "must be uint8", [](std::vector<Entry>& e) { e[4].dims = {}, e[4].dim_order = {}; }},
+      {"value of two dimensions", "must be uint8",
+       [](std::vector<Entry>& e) { e[3].dims = {0, 0}, e[3].dim_order = {0, 1}; }},
+      {"foreign blob of no dimension", "must be uint8",
+       [](std::vector<Entry>& e) { e[4].dims = {}, e[4].dim_order = {}; }},
       {"gap between frames", "do not tile", [](std::vector<Entry>& e) { e[2].frame_offset += 64; }},
       {"frames that overlap", "do not tile", [](std::vector<Entry>& e) { e[3].frame_offset -= 64; }},
       {"frames in another order", "do not tile", [](std::vector<Entry>& e) { std::swap(e[3], e[4]); }},
       {"last frame missing", "the frames end at", [](std::vector<Entry>& e) { e.pop_back(); }},
       {"dims of 2^63 bytes", "2^63", [](std::vector<Entry>& e) { e[5].dims[63] = uint64_t{1} << 59; }},
-      {"dims of 2^63 bytes, and a 0", "2^63", [](std::vector<Entry>& e) { e[5].dims[3] = uint64_t{1} << 60, e[5].dims[9] = 0; }},
+      {"dims of 2^63 bytes, and a 0", "2^63",
+       [](std::vector<Entry>& e) { e[5].dims[3] = uint64_t{1} << 60, e[5].dims[9] = 0; }},
       {"twice the same dimension", "dim_order", [](std::vector<Entry>& e) { e[5].dim_order[5] = 6; }},
   };
   for (const Row& row : rows) {
@@ -246,7 +252,8 @@ TEST(Index, NamesAndMetadataAreUtf8) {
 TEST(Index, TooLong) {
   std::string name(4097, 'x');
   EXPECT_ERROR(kInvalidArgument, "4097 bytes exceeds the limit 4096", check_name(name));
-  EXPECT_ERROR(kCorrupt, "name_size 4097", read(write_index({entry(EntryKind::kTensor, name, DType::kUInt8, {3}, 0)}, {}), 128));
+  EXPECT_ERROR(kCorrupt, "name_size 4097",
+               read(write_index({entry(EntryKind::kTensor, name, DType::kUInt8, {3}, 0)}, {}), 128));
   EXPECT_ERROR(kInvalidArgument, "too long", write_index({}, {{name, ""}}));
   EXPECT_ERROR(kInvalidArgument, "too long", write_index({}, {{"a", std::string((64 << 20) + 1, 'x')}}));
 }
@@ -259,7 +266,8 @@ TEST(Index, MetadataOutOfOrderIsCorrupt) {
     read(b.take(), 64);
   };
   EXPECT_NO_THROW(read_keys({"", "A", "a", "aa", "b", "\xc3\xa4"}));
-  for (const std::vector<std::string>& keys : std::vector<std::vector<std::string>>{{"b", "a"}, {"a", "a"}, {"\xc3\xa4", "z"}, {"a", ""}})
+  for (const std::vector<std::string>& keys :
+       std::vector<std::vector<std::string>>{{"b", "a"}, {"a", "a"}, {"\xc3\xa4", "z"}, {"a", ""}})
     EXPECT_ERROR(kCorrupt, "keys are not in ascending order", read_keys(keys));
   EXPECT_ERROR(kCorrupt, "metadata is not UTF-8", read_keys({"\xff"}));
   EXPECT_ERROR(kCorrupt, "key_size 4097", read_keys({std::string(4097, 'x')}));

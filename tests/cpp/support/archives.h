@@ -70,11 +70,12 @@ inline Bytes write_archive(const std::vector<Tensor>& tensors, const Metadata& m
   return pull(writer);
 }
 
-inline std::shared_ptr<MemorySource> source_of(const Bytes& bytes) {
-  return std::make_shared<MemorySource>(ByteView{bytes.data(), bytes.size()}, nullptr);
+inline std::shared_ptr<MemorySource> source_of(Bytes bytes) {
+  auto keeper = std::make_shared<Bytes>(std::move(bytes));
+  return std::make_shared<MemorySource>(ByteView{keeper->data(), keeper->size()}, keeper);
 }
 
-// Opens and reads everything; empty where reading an entry is refused only by what it throws.
+// The raw bytes of every entry.
 inline std::vector<Bytes> read_all(const ArchiveReader& reader, int threads = 1) {
   std::vector<Bytes> contents;
   std::vector<ReadRequest> requests;
@@ -114,7 +115,8 @@ inline std::vector<Tensor> some_of_everything() {
   for (const DTypeInfo& d : kDTypes)
     tensors.push_back(make_tensor("mixed " + std::string(d.name), d.dtype, {11, 13, 29}, Pattern::kMixed));
   for (Pattern pattern : kPatterns)
-    tensors.push_back(make_tensor("bf16 " + std::to_string(static_cast<int>(pattern)), DType::kBFloat16, {4096}, pattern));
+    tensors.push_back(
+        make_tensor("bf16 " + std::to_string(static_cast<int>(pattern)), DType::kBFloat16, {4096}, pattern));
   tensors.push_back(make_alias("again", tensors.size() - 1));
   tensors.push_back(make_alias("alias of empty", 1));
   return tensors;

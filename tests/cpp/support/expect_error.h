@@ -20,7 +20,8 @@ testing::AssertionResult fails(ErrorKind kind, std::string_view text, F&& statem
     statement();
   } catch (const Error& e) {
     if (e.kind() != kind)
-      return testing::AssertionFailure() << kind_name(e.kind()) << " instead of " << kind_name(kind) << ": " << e.what();
+      return testing::AssertionFailure() << kind_name(e.kind()) << " instead of " << kind_name(kind) << ": "
+                                         << e.what();
     if (std::string_view(e.what()).find(text) == std::string_view::npos)
       return testing::AssertionFailure() << "'" << text << "' is not in: " << e.what();
     return testing::AssertionSuccess();

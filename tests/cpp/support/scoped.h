@@ -1,4 +1,4 @@
-// Changes to the process that a test undoes when it ends.
+// Changes to files and to the process that a test undoes when it ends.
 #pragma once
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -6,6 +6,8 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 
@@ -27,6 +29,18 @@ class ScopedFolder {
  private:
   std::string path_;
 };
+
+template <class Bytes = std::string>
+Bytes read_file(const std::string& path) {
+  std::ifstream f(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(f), {}};
+}
+
+template <class Bytes = std::string>
+void write_file(const std::string& path, const Bytes& bytes) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<long>(bytes.size()));
+}
 
 class ScopedEnv {
  public:

@@ -12,8 +12,8 @@ struct Row {
   Fields fields;
 };
 constexpr Row kRows[] = {
-    {Layout::kBytes2, {2, 0, 0}},   {Layout::kBytes4, {4, 0, 0}},   {Layout::kBytes8, {8, 0, 0}},
-    {Layout::kBFloat16, {2, 8, 7}}, {Layout::kFloat16, {2, 5, 10}}, {Layout::kFloat32, {4, 8, 23}},
+    {Layout::kBytes2, {2, 0, 0}},    {Layout::kBytes4, {4, 0, 0}},   {Layout::kBytes8, {8, 0, 0}},
+    {Layout::kBFloat16, {2, 8, 7}},  {Layout::kFloat16, {2, 5, 10}}, {Layout::kFloat32, {4, 8, 23}},
     {Layout::kFloat64, {8, 11, 52}}, {Layout::kFloat8E4, {1, 4, 3}}, {Layout::kFloat8E5, {1, 5, 2}}};
 static_assert(std::size(kRows) == static_cast<size_t>(Layout::kCount));
 
