@@ -19,7 +19,7 @@ from mithril._errors import (
 from mithril._lazy import lazy
 
 if TYPE_CHECKING:
-    from mithril._version import __version__
+    from mithril._version import __version__ as __version__
     from mithril.checkpoint import (
         Archive,
         CheckpointCompressor,

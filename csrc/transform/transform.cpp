@@ -59,13 +59,11 @@ static Layout layout_of(Transform transform, const DTypeInfo& dtype) {
   }
 }
 
-void split(Transform transform, const DTypeInfo& dtype, const uint8_t* raw, uint64_t symbols,
-           uint8_t* const* planes) noexcept {
+void split(Transform transform, const DTypeInfo& dtype, const uint8_t* raw, uint64_t symbols, uint8_t* const* planes) {
   kernels(isa()).split[static_cast<size_t>(layout_of(transform, dtype))](raw, symbols, planes);
 }
 
-void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* planes, uint64_t symbols,
-          uint8_t* raw) noexcept {
+void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw) {
   kernels(isa()).join[static_cast<size_t>(layout_of(transform, dtype))](planes, symbols, raw);
 }
 

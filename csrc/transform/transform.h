@@ -21,10 +21,8 @@ constexpr uint64_t symbols_of(Transform transform, const DTypeInfo& dtype, uint6
 }
 
 // `planes[k]` has room for symbols_of() symbols of plane k; it overlaps neither `raw` nor another plane. Not for
-// identity, whose plane is the raw bytes. Preconditions are checked by the caller (planes_of().count > 0); never fails.
-void split(Transform transform, const DTypeInfo& dtype, const uint8_t* raw, uint64_t symbols,
-           uint8_t* const* planes) noexcept;
-void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* planes, uint64_t symbols,
-          uint8_t* raw) noexcept;
+// identity, whose plane is the raw bytes. Preconditions are checked by the caller (planes_of().count > 0).
+void split(Transform transform, const DTypeInfo& dtype, const uint8_t* raw, uint64_t symbols, uint8_t* const* planes);
+void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw);
 
 }  // namespace mithril

@@ -110,10 +110,11 @@ class CheckpointCompressor:
             raise InvalidArgumentError(f"the data are {entry.dtype}, not {_resolve(dtype)[0]}")
         if original_size is not None and original_size != entry.raw_size:
             raise InvalidArgumentError(f"the data have {entry.raw_size} bytes, not {original_size}")
-        reader.check(0)
-        target = bytearray(entry.raw_size) if out is None else _as_target(out, entry.raw_size)
-        reader.read([(0, target, 0, entry.shape[0])], threads=self.config.num_threads or 0)
-        return bytes(target) if out is None else out
+        threads = self.config.num_threads or 0
+        if out is None:
+            return reader.read_bytes(0, threads=threads)
+        reader.read([(0, _as_target(out, entry.raw_size), 0, entry.shape[0])], threads=threads)
+        return out
 
     def compress_raw(self, data: Any) -> bytes:
         """Compress bytes of no particular dtype, such as a pickle; for tensors `save_file` does better."""

@@ -13,7 +13,6 @@ from typing import IO, Any, TypeAlias, cast
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint._nested_dict import unflatten_state_dict
-from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
@@ -24,10 +23,11 @@ from mithril._native import core
 from mithril.checkpoint._config import CompressionConfig
 from mithril.checkpoint._dcp import save_compressed
 from mithril.checkpoint._dcp_errors import plain_errors
+from mithril.checkpoint._dcp_planner import CompressedLoadPlanner
 from mithril.checkpoint._dcp_reader import MithrilStorageReader
 from mithril.checkpoint._file import Archive, add_tensors, published, read_tensors, require_tensors
 from mithril.checkpoint._safetensors import Item, write_safetensors
-from mithril.checkpoint._tensors import dtype_name
+from mithril.checkpoint._tensors import allocate, dtype_name
 from mithril.checkpoint._values import decode_value, encode_value
 
 _Path: TypeAlias = "str | os.PathLike[str]"
@@ -36,8 +36,9 @@ _Path: TypeAlias = "str | os.PathLike[str]"
 def to_torch_save(path: _Path, out: _Path) -> None:
     """Write what `path` holds as a `torch.save` file, to be read by `torch.load(out)`.
 
-    A folder gives the nested state dict that was saved, a single file a flat dict in which tied tensors stay tied. The
-    metadata of a single file has no place there and stays behind.
+    A folder gives the nested state dict that was saved, with strings for all keys, as DCP keeps them; a single file
+    gives a flat dict, in which tied tensors stay tied. The metadata of a single file has no place there and stays
+    behind.
     """
     content: object
     if Path(path).is_dir():
@@ -52,9 +53,9 @@ def to_torch_save(path: _Path, out: _Path) -> None:
 def to_safetensors(path: _Path, out: _Path) -> None:
     """Write what `path` holds as a safetensors file, the metadata of a single file included.
 
-    The bytes are those that the safetensors library writes. Tied tensors are written once for each name, and in
-    row-major order, for the format knows neither ties nor memory orders. Raises UnsupportedError, naming it, for a
-    value that is not a tensor and for a dtype that the format lacks.
+    The bytes are those that the safetensors library writes, the metadata sorted. Tied tensors are written once for each
+    name, and in row-major order, for the format knows neither ties nor memory orders. Raises UnsupportedError, naming
+    it, for a value that is not a tensor and for a dtype that the format lacks.
     """
     if Path(path).is_dir():
         flat, _ = _load_flat(MithrilStorageReader(path))
@@ -103,16 +104,18 @@ def from_dcp(path: _Path, out: _Path, *, config: CompressionConfig | None = None
 
 def _load_flat(reader: StorageReader) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """All of a distributed checkpoint by its flat names, and the paths of these names in the nested state dict."""
+    metadata = reader.read_metadata()
+    flat: dict[str, Any] = {
+        name: allocate(dtype_name(entry.properties.dtype), entry.size, range(len(entry.size)))
+        if isinstance(entry, TensorStorageMetadata)
+        else None
+        for name, entry in metadata.state_dict_metadata.items()
+    }
+    planner = CompressedLoadPlanner(flat, strict=True, keys=None, allow_cast=False)
     with plain_errors():
-        metadata = reader.read_metadata()
-        flat: dict[str, Any] = {
-            name: torch.empty(entry.size, dtype=entry.properties.dtype)
-            if isinstance(entry, TensorStorageMetadata)
-            else None
-            for name, entry in metadata.state_dict_metadata.items()
-        }
         # The public load would warn that no process group is in use.
-        _load_state_dict(flat, reader, no_dist=True, planner=DefaultLoadPlanner(flatten_state_dict=False))
+        _load_state_dict({}, reader, no_dist=True, planner=planner)
+    planner.hand_over()
     return flat, metadata.planner_data
 
 
@@ -127,10 +130,7 @@ def _read_values(reader: core.ArchiveReader) -> dict[str, object]:
         if entry.kind == "foreign":
             raise UnsupportedError(f"{entry.name!r} is a pickle, which mithril does not unpickle")
         if entry.kind == "value":
-            reader.check(number)
-            data = bytearray(entry.raw_size)
-            reader.read([(number, data, 0, entry.raw_size)])
-            values[entry.name] = decode_value(data, entry.name)
+            values[entry.name] = decode_value(reader.read_bytes(number), entry.name)
     return values
 
 

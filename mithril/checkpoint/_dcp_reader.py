@@ -245,24 +245,21 @@ def _scratch_reads(
 ) -> Iterator[_Read]:
     """Decode spans of the chunk into memory of our own, and copy the wanted elements from there."""
     dtype = torch_dtype(stored.dtype)
+    width = dtype.itemsize
+    if target.dtype == dtype and not target.is_conj() and not target.is_neg():
+        target = carrier(target)
+        dtype = target.dtype
     physical = target.permute(stored.dim_order)
-    *parts, last = region.split(max(1, _SCRATCH_BYTES // dtype.itemsize))
+    *parts, last = region.split(max(1, _SCRATCH_BYTES // width))
     for part in (*parts, last):
-        scratch = torch.empty(part.span, dtype=dtype)
+        scratch = torch.empty(part.span * width, dtype=torch.uint8)
 
         def finish(scratch: Tensor = scratch, part: Region = part) -> None:
-            _copy(scratch.as_strided(part.lengths, part.strides), part.select(physical, region))
+            part.select(physical, region).copy_(scratch.view(dtype).as_strided(part.lengths, part.strides))
             if part is last:
                 commit()
 
-        yield _Read((entry, memory(scratch), part.first, part.first + part.span), scratch.nbytes, finish)
-
-
-def _copy(source: Tensor, target: Tensor) -> None:
-    """Bit for bit where the dtype is the same."""
-    if source.dtype == target.dtype and not target.is_conj() and not target.is_neg():
-        source, target = carrier(source), carrier(target)
-    target.copy_(source)
+        yield _Read((entry, scratch, part.first, part.first + part.span), scratch.nbytes, finish)
 
 
 def _pickled_value(data: bytearray, fqn: str) -> io.BytesIO:

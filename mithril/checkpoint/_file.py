@@ -3,8 +3,8 @@
 import operator
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import EllipsisType, TracebackType
 from typing import TypeAlias
 
@@ -38,20 +38,32 @@ def save_file(
     whole, when all is written and synced; its mode follows the umask. Nobody may change the tensors in the meantime.
 
     Raises UnsupportedError, naming the tensor, for tensors that are not plain (sparse, quantized, nested, meta,
-    subclasses), and StorageError when writing fails. Then `path` is left as it was.
+    subclasses), InvalidArgumentError for names and metadata that are not text, and StorageError when writing fails.
+    Then `path` is left as it was.
     """
     for name, tensor in tensors.items():
-        if not isinstance(name, str):
-            raise InvalidArgumentError(f"names must be strings, not {name!r}")
+        _require_text(name, "a name")
         require_plain(tensor, name)
-    for key, text in (metadata or {}).items():
-        if not isinstance(key, str) or not isinstance(text, str):
-            raise InvalidArgumentError(f"metadata must map strings to strings, not {key!r} to {text!r}")
+    metadata = metadata or {}
+    for key, text in metadata.items():
+        _require_text(key, "a key of the metadata")
+        _require_text(text, f"the metadata of {key!r}")
+        if key.startswith("mithril."):
+            raise InvalidArgumentError(f"{key!r}: keys that begin with 'mithril.' belong to the format")
     writer = core.ArchiveWriter(**(config or CompressionConfig()).writer_options())
     with published(path) as file:
         add_tensors(writer, file, tensors)
-        writer.finish(metadata or {})
+        writer.finish(metadata)
         writer.drain(file)
+
+
+def _require_text(text: object, what: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"{what} must be a string, not {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{what} must be Unicode text without surrogates, not {text!r}") from None
 
 
 @contextmanager

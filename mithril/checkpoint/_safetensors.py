@@ -1,6 +1,7 @@
 """The safetensors format, written tensor by tensor: https://huggingface.co/docs/safetensors/index#format
 
-Order and header are those of the safetensors library, so a file that it wrote comes back byte for byte.
+Order and header are those of the safetensors library, so that a file it wrote comes back byte for byte; except that it
+leaves the order of several metadata entries to chance, and here they are sorted.
 """
 
 import json

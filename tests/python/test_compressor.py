@@ -165,16 +165,20 @@ def test_raw() -> None:
 
 def test_damage_is_found() -> None:
     compressor = CheckpointCompressor()
-    blob = compressor.compress(noise(5000), "bf16")
+    data = noise(5000)
+    blob = compressor.compress(data, "bf16")
     for size in (0, 10, len(blob) // 2, len(blob) - 1):
         with pytest.raises((mithril.TruncatedError, mithril.CorruptError)):
             compressor.decompress(blob[:size])
     for position in range(0, len(blob), 13):
         damaged = bytearray(blob)
         damaged[position] ^= 0x40
-        with pytest.raises(mithril.MithrilError):
-            compressor.decompress(damaged)
-            core.ArchiveReader.from_buffer(damaged).verify()  # padding is not looked at to decompress
+        try:
+            assert compressor.decompress(damaged) == data  # padding is not looked at
+        except mithril.MithrilError:
+            continue
+        with pytest.raises(mithril.CorruptError):
+            core.ArchiveReader.from_buffer(damaged).verify()
 
 
 def test_a_file_is_no_blob(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Distributed checkpoints on real ranks: whatever was saved, in whatever layout, comes back bit for bit in any other."""
+"""Distributed checkpoints on real ranks: what was saved in one layout comes back bit for bit in any other."""
 
 import functools
 import hashlib
@@ -41,7 +41,7 @@ def mesh_of(world: int) -> DeviceMesh:
 
 
 def digest(state: dict[str, Any]) -> dict[str, str]:
-    """Every tensor in full and every value, by flat name; equal only if all bits are. Collective where there are shards."""
+    """Every tensor in full and every value, by flat name; equal only if all bits are. Collective for DTensors."""
     flat, _ = flatten_state_dict(state)
     return {name: describe(value) for name, value in flat.items()}
 
@@ -258,7 +258,8 @@ def save_on_two(folder: Path) -> SaveResult | None:
 def test_reshard(tmp_path: Path, saving: int, loading: int) -> None:
     answers = ranks(WORLD).run(reshard, tmp_path, saving, loading)
     before = answers[0][0]
-    assert before is not None and len(before) > 30
+    assert before is not None
+    assert len(before) > 30
     for rank, (_, after, saved, loaded) in enumerate(answers):
         assert after == (before if rank < loading else None)
         assert (loaded is not None) == (rank < loading)

@@ -32,7 +32,7 @@ FLOATS = {
 
 
 def special_bytes(dtype: str) -> Tensor:
-    """Zeros, denormals, the extremes, infinities and NaNs with payloads, of both signs; all values of a one-byte dtype."""
+    """Zeros, denormals, extremes, infinities and NaNs with payloads, of both signs; all values of a one-byte dtype."""
     if dtype not in FLOATS:
         return torch.arange(256, dtype=torch.uint8).repeat(WIDTHS[dtype])
     width, mantissa, exponent = FLOATS[dtype]
@@ -93,6 +93,9 @@ def test_every_dtype_and_value(dtype, byte_grouping, tmp_path, make_tensor, trai
     with open_archive(path) as archive:
         for name, tensor in tensors.items():
             assert archive.get_slice(name).get_dtype() == dtype
+            info = archive.info(name)
+            assert (info.dtype, info.shape, info.raw_bytes) == (dtype, tensor.shape, tensor.numel() * width)
+            assert 0 < info.stored_bytes < info.raw_bytes + 4096
             assert bits(archive.get_tensor(name)) == bits(tensor), name
         archive.verify()
         archive.verify(decode=True)
@@ -346,10 +349,12 @@ def test_refused_before_anything_is_written(tmp_path) -> None:
     before = path.read_bytes()
     with pytest.raises(mithril.UnsupportedError, match="'bad'"):
         save_file({**good, "bad": torch.zeros(3).to_sparse()}, path)
-    with pytest.raises(mithril.InvalidArgumentError, match="names"):
-        save_file({1: torch.zeros(3)}, path)
-    with pytest.raises(mithril.InvalidArgumentError, match="metadata"):
-        save_file(good, path, {"step": 3})
+    for name in (1, b"x", "\ud800"):
+        with pytest.raises(mithril.InvalidArgumentError, match="a name must be"):
+            save_file({name: torch.zeros(3)}, path)
+    for metadata in ({"step": 3}, {3: "step"}, {"step": "\ud800"}, {"mithril.kind": "checkpoint"}):
+        with pytest.raises(mithril.InvalidArgumentError, match=r"metadata|mithril\."):
+            save_file(good, path, metadata)
     with pytest.raises(mithril.MithrilError):
         save_file({"x" * 5000: torch.zeros(3)}, path)
     assert path.read_bytes() == before

@@ -4,6 +4,8 @@ import builtins
 import importlib
 import inspect
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,16 @@ def test_the_top_level_repeats_the_packages() -> None:
     assert set(mithril.__all__) == errors | set(mithril.checkpoint.__all__)
     for name in mithril.checkpoint.__all__:
         assert getattr(mithril, name) is getattr(mithril.checkpoint, name)
+
+
+def test_the_readme_names_what_exists() -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    names = re.findall(r"\bmithril\.((?:checkpoint\.|ops\.)?)(\w+)", readme.read_text())
+    used = {(package, name) for package, name in names if name not in ("checkpoint", "ops")}
+    assert len(used) > 5
+    for package, name in used:
+        module = importlib.import_module(f"mithril.{package}".rstrip("."))
+        assert name in module.__all__, f"{package}{name}"
 
 
 def test_star_import(run_python) -> None:

@@ -30,7 +30,7 @@ def shares_memory(data: Tensor, tensor: Tensor) -> bool:
 def test_dtype_names(name: str) -> None:
     dtype = torch_dtype(name)
     assert dtype_name(dtype) == name
-    assert dict((name, width) for name, _, width in core.dtypes())[name] == dtype.itemsize
+    assert {name: width for name, _, width in core.dtypes()}[name] == dtype.itemsize
 
 
 def test_unknown_dtypes() -> None:
@@ -165,7 +165,7 @@ def test_dtensor_is_told_where_to_go() -> None:
 
 
 def test_not_a_tensor() -> None:
-    with pytest.raises(UnsupportedError, match="'x'.*float"):
+    with pytest.raises(UnsupportedError, match=r"'x'.*float"):
         flat_bytes(3.0, "x")  # type: ignore[arg-type]
 
 

@@ -126,6 +126,19 @@ TEST(Writer, SeveralDrainsToOneFile) {
   EXPECT_TRUE(read_file<Bytes>(folder / "a") == write_archive(large()));
 }
 
+TEST(Writer, ArchiveOfOneTensor) {
+  for (Pattern pattern : {Pattern::kGaussian, Pattern::kRandom}) {  // pieces in arenas, and in the tensor itself
+    Tensor t = make_tensor("", DType::kBFloat16, {5 << 20}, pattern);
+    auto keeper = std::make_shared<Bytes>(t.bytes);
+    TensorArchive archive = encode_tensor({keeper->data(), t.dtype, t.dims, {0}, keeper}, {}, 2);
+    keeper.reset();
+    Guarded out(archive.size);
+    archive.copy_to(out.data());
+    EXPECT_TRUE(out.intact());
+    EXPECT_TRUE(Bytes(out.data(), out.data() + out.size()) == write_archive({t}));
+  }
+}
+
 TEST(Writer, RecipesInTheOrderOfTheirIds) {  // whichever block used one first, and in whichever batch
   for (uint64_t elements : {8192, 8 << 20}) {
     Tensor t = make_tensor("t", DType::kBFloat16, {elements}, Pattern::kGaussian);
@@ -226,6 +239,7 @@ TEST(Writer, RefusesWhatCannotBeWritten) {
   EXPECT_ERROR(kInvalidArgument, "uint8", writer.add("b", EntryKind::kValue, view({1, 1}, {0, 1})));
   EXPECT_ERROR(kInvalidArgument, "uint8", writer.add("b", EntryKind::kForeign, view({}, {})));
   EXPECT_ERROR(kInvalidArgument, "uint8", writer.add("b", EntryKind::kValue, {&byte, DType::kInt8, {1}, {0}, nullptr}));
+  EXPECT_ERROR(kInvalidArgument, "an alias has no data", writer.add("b", EntryKind::kAlias, view({1}, {0})));
   EXPECT_ERROR(kInvalidArgument, "entry 1 is no tensor", writer.add_alias("b", 1));
   EXPECT_ERROR(kInvalidArgument, "entry 2 is no tensor", writer.add_alias("b", 2));
   EXPECT_ERROR(kInvalidArgument, "entry 9 is no tensor", writer.add_alias("b", 9));
