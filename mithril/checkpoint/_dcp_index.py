@@ -118,7 +118,7 @@ def _find(names: list[str], name: str) -> int | None:
 
 
 def build_index(state: Mapping[str, STORAGE_TYPES], results: Sequence[Sequence[WriteResult]]) -> Index:
-    """The index of what a save has written, one list of results per rank; their storage_data are Locations.
+    """The index of what a save has written: one list of results per rank, whose storage_data are Locations in one file.
 
     Raises MithrilError when something that is in `state` was not written.
     """
@@ -135,13 +135,12 @@ def build_index(state: Mapping[str, STORAGE_TYPES], results: Sequence[Sequence[W
     kind, kinds = _number_kinds(tensors)
     chunks = [tensor.chunks for tensor in tensors]
     count = array("q", map(len, chunks))
-    files = {result.storage_data.file for result in chain.from_iterable(results)}
     index = Index(
         names=names,
         kind=kind,
         kinds=kinds,
         values=values,
-        files=sorted(files),
+        files=sorted(of_rank[0].storage_data.file for of_rank in results if of_rank),
         chunk_count=count,
         chunk_offset=array("q", chain.from_iterable([chunk.offsets for chunk in chain.from_iterable(chunks)])),
         chunk_size=array("q", chain.from_iterable([chunk.sizes for chunk in chain.from_iterable(chunks)])),
@@ -169,19 +168,20 @@ def _number_kinds(tensors: Iterable[TensorStorageMetadata]) -> tuple[array[int],
 
 def _locate(index: Index, chunks: list[list[ChunkStorageMetadata]], results: Sequence[Sequence[WriteResult]]) -> None:
     """Fill in files and entries. There may be a million results."""
-    file_number = {file: number for number, file in enumerate(index.files)}
     tensor_number = dict(zip(index.names, range(len(chunks)), strict=True))
-    file = None
-    for key, (its_file, entry) in ((each.index, each.storage_data) for each in chain.from_iterable(results)):
-        if its_file is not file:
-            file, number = its_file, file_number[its_file]
-        tensor = tensor_number.get(key.fqn)
-        if tensor is None:
-            at = bisect_left(index.values, key.fqn)
-            index.value_file[at], index.value_entry[at] = number, entry
-        else:
-            at = index.first_chunk[tensor] + _find_chunk(chunks[tensor], key)
-            index.chunk_file[at], index.chunk_entry[at] = number, entry
+    first_chunk, chunk_file, chunk_entry = index.first_chunk, index.chunk_file, index.chunk_entry
+    for of_rank in filter(None, results):
+        file = index.files.index(of_rank[0].storage_data.file)
+        for result in of_rank:
+            key, entry = result.index, result.storage_data.entry
+            tensor = tensor_number.get(key.fqn)
+            if tensor is None:
+                at = bisect_left(index.values, key.fqn)
+                index.value_file[at], index.value_entry[at] = file, entry
+            else:
+                at = first_chunk[tensor] + _find_chunk(chunks[tensor], key)
+                chunk_file[at] = file
+                chunk_entry[at] = entry
     if -1 in index.value_file:
         raise MithrilError(f"{index.values[index.value_file.index(-1)]!r} was planned but not written")
     if -1 in index.chunk_file:

@@ -9,7 +9,6 @@ import errno
 import io
 import math
 import os
-import pickle
 import uuid
 from collections.abc import Iterable
 from typing import Any, cast
@@ -17,6 +16,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.storage import StorageWriter, WriteResult
@@ -27,6 +27,7 @@ from mithril._errors import (
     MithrilError,
     StorageError,
     StorageExistsError,
+    StorageNotFoundError,
     UnsupportedError,
 )
 from mithril._native import core
@@ -128,12 +129,7 @@ class MithrilStorageWriter(StorageWriter):
             make_folder(self._folder, sync=self._sync_files)
             self._written = None
             if self._is_coordinator:
-                self._previous = current_checkpoint(self._folder)
-                if self._previous.identity is not None and not self._overwrite:
-                    raise StorageExistsError(
-                        errno.EEXIST, "there is a checkpoint, and overwrite is False", self.checkpoint_id
-                    )
-                remove_unnamed(self._folder, self._previous, self._grace_seconds)
+                self._look_at_folder()
         return plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
@@ -149,10 +145,15 @@ class MithrilStorageWriter(StorageWriter):
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         with picklable_errors():
             index = build_index(metadata.state_dict_metadata, results)
-            self._require_files(index.files)
             self._publish(index, metadata)
-        names = frozenset(file.name for file in index.files)
-        remove_unnamed(self._folder, Checkpoint(None, names), self._grace_seconds)
+            names = frozenset(file.name for file in index.files)
+            remove_unnamed(self._folder, Checkpoint(None, names), self._grace_seconds)
+
+    def _look_at_folder(self) -> None:
+        self._previous = current_checkpoint(self._folder)
+        if self._previous.identity is not None and not self._overwrite:
+            raise StorageExistsError(errno.EEXIST, "there is a checkpoint, and overwrite is False", self.checkpoint_id)
+        remove_unnamed(self._folder, self._previous, self._grace_seconds)
 
     def _write_items(self, items: Iterable[WriteItem], planner: SavePlanner) -> list[WriteResult]:
         ordered = sorted(items, key=lambda item: (item.index.fqn, item.index.offset or ()))
@@ -181,14 +182,14 @@ class MithrilStorageWriter(StorageWriter):
 
     def _add(self, item: WriteItem, planner: SavePlanner, writer: Any, output: Any) -> tuple[int, int]:
         """Enter one item; returns its number and its raw bytes."""
+        fqn = item.index.fqn
         if item.type == WriteItemType.BYTE_IO:
             kind, data = self._encode(item, planner)
-            return writer.add(item.index.fqn, data, "uint8", [len(data)], kind=kind), len(data)
+            _make_room(len(data), writer, output)
+            return writer.add(fqn, data, "uint8", [len(data)], kind=kind), len(data)
         planned = _planned(item)
         size = math.prod(planned.chunk.sizes) * planned.properties.dtype.itemsize
-        if writer.pending_bytes + size > _PENDING_BYTES:
-            writer.drain(output)
-        fqn = item.index.fqn
+        _make_room(size, writer, output)
         tensor = describe(cast(Tensor, planner.resolve_data(item)).detach(), fqn)
         expected = (str(planned.properties.dtype).removeprefix("torch."), tuple(planned.chunk.sizes))
         if (tensor.dtype, tensor.shape) != expected:
@@ -206,21 +207,30 @@ class MithrilStorageWriter(StorageWriter):
                 raise UnsupportedError(f"{error}; allow_pickle=True would pickle it") from None
         return "foreign", cast(io.BytesIO, planner.resolve_data(item)).getvalue()
 
+    def _require_unchanged(self) -> None:
+        if current_checkpoint(self._folder).identity != self._previous.identity:
+            raise StorageError(errno.EBUSY, "the checkpoint changed while saving", self.checkpoint_id)
+
     def _require_files(self, files: Iterable[DataFile]) -> None:
-        """Another save into the folder may have taken the files of this one for leftovers."""
+        """The files of all ranks must be here; another save may also have taken them for leftovers."""
         for file in files:
             path = self._folder / file.name
+            if not path.exists():
+                raise StorageNotFoundError(
+                    errno.ENOENT, "a data file has vanished, or the ranks do not share this folder", os.fspath(path)
+                )
             if path.stat().st_size != file.size:
                 raise StorageError(errno.EIO, f"the data file no longer has {file.size} bytes", os.fspath(path))
 
     def _publish(self, index: Index, metadata: Metadata) -> None:
+        self._require_unchanged()
         path = os.fspath(self._folder / METADATA_NAME)
         is_first = self._previous.identity is None
         output = core.OutputFile(path, sync=self._sync_files, overwrite=not is_first)
         try:
             storage = write_metadata(output, index, metadata.planner_data, threads=self._threads)
-            if current_checkpoint(self._folder).identity != self._previous.identity:
-                raise StorageError(errno.EBUSY, "the checkpoint changed while saving", path)
+            self._require_unchanged()
+            self._require_files(index.files)
             mark_superseded(self._folder, self._previous.names or ())
             output.commit()
         finally:
@@ -244,6 +254,11 @@ def discard(writer: MithrilStorageWriter) -> None:
             os.unlink(writer._folder / writer._written)
 
 
+def _make_room(size: int, writer: Any, output: Any) -> None:
+    if writer.pending_bytes + size > _PENDING_BYTES:
+        writer.drain(output)
+
+
 def _planned(item: WriteItem) -> TensorWriteData:
     if item.tensor_data is None or item.tensor_data.chunk is None:
         raise InvalidArgumentError(f"{item.index.fqn!r}: the plan does not say which part of the tensor to write")
@@ -259,10 +274,15 @@ def _entry_name(fqn: str, planned: TensorWriteData) -> str:
 
 
 def _look_up(item: WriteItem, planner: SavePlanner) -> object:
-    """The object itself; planners need not know `lookup_object`, but must give its pickle."""
-    if hasattr(planner, "lookup_object"):
+    """The object itself; where a planner makes something else of it, what that pickle holds."""
+    makers = ("resolve_data", "transform_object")
+    if isinstance(planner, DefaultSavePlanner) and all(
+        getattr(type(planner), maker) is getattr(DefaultSavePlanner, maker) for maker in makers
+    ):
         return planner.lookup_object(item.index)
+    pickled = cast(io.BytesIO, planner.resolve_data(item))
+    pickled.seek(0)
     try:
-        return torch.load(cast(io.BytesIO, planner.resolve_data(item)), weights_only=True)
-    except pickle.UnpicklingError:
-        raise UnsupportedError(f"{item.index.fqn}: not a plain value") from None
+        return torch.load(pickled, weights_only=True)
+    except Exception as error:
+        raise UnsupportedError(f"{item.index.fqn}: not a plain value ({str(error).splitlines()[0]})") from None

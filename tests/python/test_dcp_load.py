@@ -281,28 +281,32 @@ def test_pickled_tensors_load_as_far_as_torch_permits(tmp_path: Path) -> None:
     assert loaded["pair"][1] == 3
 
 
-class BytesPlanner(dcp.DefaultSavePlanner):
-    """Has no lookup_object, as planners need not."""
+class Doubling(dcp.DefaultSavePlanner):
+    """Makes something else of its objects."""
 
-    def __getattribute__(self, name: str) -> Any:
-        if name == "lookup_object":
-            raise AttributeError(name)
-        return super().__getattribute__(name)
+    def transform_object(self, write_item: dcp.planner.WriteItem, object: Any) -> Any:
+        return super().transform_object(write_item, object * 2)
+
+
+class Foreign(dcp.DefaultSavePlanner):
+    """Looks nothing up."""
 
     def resolve_data(self, write_item: dcp.planner.WriteItem) -> Tensor | io.BytesIO:
         pickled = io.BytesIO()
-        torch.save(self.state_dict[write_item.index.fqn], pickled)
-        pickled.seek(0)
+        torch.save(self.state_dict[write_item.index.fqn] * 2, pickled)
         return pickled
 
 
-def test_planners_without_lookup(tmp_path: Path) -> None:
-    dcp.save(
-        {"x": [1, (2.5, "a")]}, storage_writer=MithrilStorageWriter(tmp_path), planner=BytesPlanner(), no_dist=True
-    )
-    loaded = {"x": None}
+@pytest.mark.parametrize("planner", [Doubling, Foreign])
+def test_what_planners_make_of_objects(tmp_path: Path, planner: type[dcp.DefaultSavePlanner]) -> None:
+    writer = MithrilStorageWriter(tmp_path)
+    dcp.save({"x": [1, (2.5, "a")], "y": "a"}, storage_writer=writer, planner=planner(), no_dist=True)
+    loaded = {"x": None, "y": None}
     load_compressed(loaded, tmp_path)
-    assert loaded == {"x": [1, (2.5, "a")]}
+    assert loaded == {"x": [1, (2.5, "a")] * 2, "y": "aa"}
+    (tmp_path / "metadata.mcp").unlink()
+    with pytest.raises(dcp.CheckpointException, match="x: not a plain value"):
+        dcp.save({"x": [len]}, storage_writer=writer, planner=planner(), no_dist=True)
 
 
 # Damage

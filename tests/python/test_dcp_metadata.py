@@ -363,3 +363,68 @@ def test_truncated_and_missing(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(StorageNotFoundError, match="no checkpoint"):
         read_metadata(tmp_path)
+
+
+# A million chunks
+
+MEASURE = """
+import gc, os, sys, time
+from pathlib import Path
+import torch
+from torch.distributed.checkpoint.metadata import *
+from torch.distributed.checkpoint.storage import WriteResult
+from mithril._native import core
+from mithril.checkpoint._dcp_index import DataFile, Location, build_index
+from mithril.checkpoint._dcp_metadata import read_metadata, write_metadata
+
+def resident(field):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(field))
+
+def measure(function):
+    gc.collect()
+    gc.freeze()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # forget the peak so far
+    before, begin = resident("VmRSS"), time.process_time()
+    result = function()
+    print(round(time.process_time() - begin, 2), (resident("VmHWM") - before) >> 20)
+    return result
+
+folder, tensors, chunks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+files = [DataFile(f"data-{rank:05d}-{0:016x}.mcp", 1, "0" * 32, 1) for rank in range(8)]
+state, paths, results = {}, {}, [[] for _ in files]
+for number in range(tensors):
+    fqn = f"model.layers.{number}.self_attn.q_proj.weight"
+    boxes = [ChunkStorageMetadata(torch.Size((64 * at, 0)), torch.Size((64, 4096))) for at in range(chunks)]
+    state[fqn] = TensorStorageMetadata(TensorProperties(torch.float32), torch.Size((64 * chunks, 4096)), boxes)
+    paths[fqn] = ("model", fqn[6:])
+    for at, box in enumerate(boxes):
+        rank = (number + at) % 8
+        index = MetadataIndex(fqn, box.offsets, at)
+        results[rank].append(WriteResult(index, 1, Location(files[rank], len(results[rank]))))
+
+def write():
+    output = core.OutputFile(str(folder / "metadata.mcp"), sync=False)
+    write_metadata(output, build_index(state, results), paths, threads=1)
+    output.commit()
+
+measure(write)
+del state, paths, results, boxes
+metadata = measure(lambda: read_metadata(folder))
+assert len(metadata.storage_data) == tensors * chunks
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tensors", "chunks", "megabytes"), [(10_000, 100, 200), (1_000_000, 1, 320)])
+def test_a_million_chunks(
+    tmp_path: Path, run_python: Callable[..., str], tensors: int, chunks: int, megabytes: int
+) -> None:
+    """Seconds of processor time and MiB of memory beyond what DCP itself holds, for writing and for reading."""
+    figures = run_python(MEASURE, tmp_path, tensors, chunks)
+    print(f"{tensors} tensors of {chunks} chunks: write, read (s, MiB):", figures)
+    for line in figures.splitlines():
+        seconds, used = map(float, line.split())
+        assert used <= megabytes
+        assert seconds < 20  # a machine may be busy; the figures are for reading
