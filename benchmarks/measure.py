@@ -15,7 +15,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def machine() -> dict[str, Any]:
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
@@ -42,7 +46,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def alternate(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Best seconds of each contender over `rounds` rounds, in which they take turns: a noisy machine is noisy for all."""
+    """Best seconds of each contender over `rounds` rounds of taking turns: a noisy machine is noisy for all."""
     best = dict.fromkeys(contenders, float("inf"))
     for _ in range(rounds):
         for name, function in contenders.items():

@@ -1,7 +1,7 @@
-"""The main job, on real input: train a small GPT under FSDP2 on two ranks, save compressed, resume, and load on three ranks.
+"""The main job, on real input: train a small GPT under FSDP2 on two ranks, save, resume, and load on three ranks.
 
-Run it with `make demo`. It proves what it prints: resumed losses are compared bit by bit, and so is every tensor that another
-number of ranks loads.
+Run it with `make demo`. It proves what it prints: resumed losses are compared bit by bit, and so is every tensor that
+another number of ranks loads.
 """
 
 import argparse
@@ -35,10 +35,12 @@ def main() -> None:
         say(f"2/4  resuming step {RESUME} on 2 ranks")
         resumed = run(2, "resume", work)
         same = resumed["losses"] == trained["losses"][RESUME : RESUME + CHECKED]
-        check(same, f"losses of {CHECKED} steps are bit-identical: " + " ".join(f"{x:.4f}" for x in floats(resumed["losses"][0:CHECKED])))
+        losses = " ".join(f"{float.fromhex(x):.4f}" for x in resumed["losses"])
+        check(same, f"losses of {CHECKED} steps are bit-identical: {losses}")
         say(f"3/4  loading step {RESUME} on 3 ranks")
         other = run(3, "load", work)
-        check(other["digests"] == trained["digests"], f"{len(other['digests'])} tensors, of weights and optimizer, are bit-equal")
+        equal = other["digests"] == trained["digests"]
+        check(equal, f"{len(other['digests'])} tensors, of weights and optimizer, are bit-equal")
         difference = abs(other["loss"] - trained["loss"])
         check(difference < 1e-5, f"first forward loss on a fixed batch differs by {difference:.1e}")
         say("4/4  the same state with plain DCP and with its ZStandard extension, in turns, best of 3")
@@ -53,10 +55,6 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def floats(hexadecimal: list[str]) -> list[float]:
-    return [float.fromhex(x) for x in hexadecimal]
-
-
 def check(holds: bool, what: str) -> None:
     say(f"     {'ok  ' if holds else 'FAIL'} {what}")
     if not holds:
@@ -68,7 +66,8 @@ def table(rows: dict[str, Any]) -> None:
     say("")
     say(f"{'':28}{'raw MB':>9}{'disk MB':>9}{'ratio':>8}{'save s':>8}{'load s':>8}")
     for name, row in rows["contenders"].items():
-        say(f"{name:28}{raw / 1e6:9.1f}{row['disk'] / 1e6:9.1f}{raw / row['disk']:8.3f}{row['save']:8.2f}{row['load']:8.2f}")
+        sizes = f"{raw / 1e6:9.1f}{row['disk'] / 1e6:9.1f}{raw / row['disk']:8.3f}"
+        say(f"{name:28}{sizes}{row['save']:8.2f}{row['load']:8.2f}")
     for name, (group_raw, stored) in rows["groups"].items():
         say(f"  mithril, {name:17}{group_raw / 1e6:9.1f}{stored / 1e6:9.1f}{group_raw / stored:8.3f}")
     say("")
@@ -76,28 +75,34 @@ def table(rows: dict[str, Any]) -> None:
 
 def run(ranks: int, job: str, work: Path) -> dict[str, Any]:
     """Run `job` on that many gloo ranks; what rank 0 has to tell."""
-    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "LOCAL_WORLD_SIZE": str(ranks), "WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1"}
+    world = str(ranks)
+    environment = os.environ | {"LOCAL_WORLD_SIZE": world, "WORLD_SIZE": world, "OMP_NUM_THREADS": "1"}
     rendezvous = work / f"{job}.rendezvous"
     rendezvous.unlink(missing_ok=True)
     command = [sys.executable, __file__, "--rank-of", job, str(work), str(rendezvous)]
     processes = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}) for rank in range(ranks)]
-    codes = [process.wait() for process in processes]
-    if any(codes):
+    while any(process.poll() is None for process in processes):
+        if any(process.poll() for process in processes):  # the others would wait for it
+            for process in processes:
+                process.kill()
+        time.sleep(0.05)
+    if codes := [process.returncode for process in processes if process.returncode]:
         sys.exit(f"{job}: ranks ended with exit codes {codes}")
     result: dict[str, Any] = json.loads((work / f"{job}.json").read_text())
     return result
 
 
-# --- what a rank does --------------------------------------------------------------------------------------------------
+# --- what a rank does -------------------------------------------------------------------------------------------------
 
 
 def rank_main(job: str, work: Path, rendezvous: Path) -> None:
     import torch.distributed as dist
 
     sys.path.insert(0, str(Path(__file__).parent))
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world)
     result = {"train": train, "resume": resume, "load": load, "compare": compare}[job](work)
-    if dist.get_rank() == 0:
+    if rank == 0:
         (work / f"{job}.json").write_text(json.dumps(result))
     dist.barrier()
     dist.destroy_process_group()
@@ -126,7 +131,9 @@ def digests(state: dict[str, Any]) -> dict[str, str]:
     for name, value in flatten_state_dict(state)[0].items():
         if isinstance(value, torch.Tensor):
             whole = value.full_tensor() if isinstance(value, DTensor) else value
-            found[name] = hashlib.sha256(whole.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+            found[name] = hashlib.sha256(
+                whole.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+            ).hexdigest()
     return found
 
 
@@ -149,8 +156,10 @@ def train(work: Path) -> dict[str, Any]:
         result["losses"].append(training.step(seed_of(step)).hex())
         if step % EVERY == 0:
             saved = mithril.save_compressed(training.state(), work / f"step-{step:05d}")
-            progress(f"step {step}: loss {float.fromhex(result['losses'][-1]):.3f}, saved {saved.original_bytes / 1e6:.1f} MB as "
-                     f"{saved.compressed_bytes / 1e6:.1f} MB ({saved.ratio:.3f}) in {saved.seconds:.2f} s")
+            progress(
+                f"step {step}: loss {float.fromhex(result['losses'][-1]):.3f}, "
+                f"saved {saved.original_bytes / 1e6:.1f} MB as {saved.compressed_bytes / 1e6:.1f} MB ({saved.ratio:.3f}) in {saved.seconds:.2f} s"
+            )
         if step == RESUME:
             result["digests"] = digests(training.state())
             result["loss"] = fixed_loss(training)
@@ -195,7 +204,9 @@ def compare(work: Path) -> dict[str, Any]:
     folders = {name: work / name for name in ("plain", "zstandard", "mithril")}
     saves = {
         "plain": lambda: dcp.save(state, storage_writer=dcp.FileSystemWriter(folders["plain"])),
-        "zstandard": lambda: dcp.save(state, storage_writer=dcp.FileSystemWriter(folders["zstandard"], _extensions=[ZStandard()])),
+        "zstandard": lambda: dcp.save(
+            state, storage_writer=dcp.FileSystemWriter(folders["zstandard"], _extensions=[ZStandard()])
+        ),
         "mithril": lambda: mithril.save_compressed(state, folders["mithril"]),
     }
     loads = {
@@ -220,7 +231,7 @@ def compare(work: Path) -> dict[str, Any]:
     raw = 0
     for path in sorted(folders["mithril"].glob("data-*.mcp")):
         with mithril.open_archive(path) as archive:
-            for key in archive.keys():
+            for key in archive.keys():  # noqa: SIM118 (no mapping, as in safetensors)
                 info = archive.info(key)
                 raw += info.raw_bytes
                 base = key.split("[")[0]

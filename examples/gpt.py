@@ -1,11 +1,11 @@
-"""A small byte-level GPT, real text to train it on, and its training state under FSDP2. Shared by the demo, the benchmarks and the tests."""
+"""A small byte-level GPT, real text to train it on, and its training state under FSDP2."""
 
 import glob
 import sysconfig
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.fsdp import fully_shard

@@ -1,7 +1,7 @@
 """The native core: archives without torch. Private; the public names are in `mithril`.
 
-Buffers are objects with the buffer protocol (C-contiguous) or with `__dlpack__` on the CPU (contiguous): bytes, bytearray,
-memoryview, NumPy arrays, torch tensors. They are read and written without a copy, and the GIL is released.
+Buffers are objects with the buffer protocol (C-contiguous) or with `__dlpack__` on the CPU (contiguous): bytes,
+bytearray, memoryview, NumPy arrays, torch tensors. They are read and written without a copy, and the GIL is released.
 All errors are subclasses of `mithril.MithrilError`.
 """
 
@@ -16,13 +16,16 @@ def dtypes() -> list[tuple[str, int, int]]:
     """The dtype table: (name, wire id, bytes per element)."""
 
 def default_threads() -> int:
-    """Threads used when none are asked for: `MITHRIL_NUM_THREADS`, else cores this process may use ÷ `LOCAL_WORLD_SIZE`, at least 1."""
+    """Threads used when none are asked for, at least 1.
+
+    `MITHRIL_NUM_THREADS`, else the cores that this process may use ÷ `LOCAL_WORLD_SIZE`.
+    """
 
 def isa() -> str:
     """The kernels in use: "scalar", "avx2" or "avx512"; `MITHRIL_FORCE_ISA` forces one."""
 
 class Part:
-    """A piece of an archive in a pooled buffer (read-only buffer protocol); its memory returns to the pool on `release`."""
+    """A piece of an archive in a pooled buffer (read-only buffer protocol), which returns to the pool on `release`."""
 
     @property
     def size(self) -> int: ...
@@ -30,7 +33,7 @@ class Part:
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class OutputFile:
-    """A file that appears under its name whole or not at all: temporary file, write, fsync, rename, fsync of the folder."""
+    """A file that appears whole or not at all: temporary file, write, fsync, rename, fsync of the folder."""
 
     def __init__(self, path: str, *, sync: bool = True, overwrite: bool = True) -> None: ...
     @property
@@ -63,17 +66,17 @@ class ArchiveWriter:
         dim_order: Sequence[int] | None = None,
         kind: str = "tensor",
     ) -> int:
-        """Enter a tensor ("tensor"), plain value ("value") or foreign blob ("foreign"); returns its number in the index.
+        """Enter a "tensor", a plain "value" or a "foreign" blob; returns its number in the index.
 
-        `data` holds the elements in physical order (see dim_order) and is referenced, unchanged, until its bytes have been
-        pulled. Raises on a duplicate name, an unknown dtype, or a size that is not that of the shape.
+        `data` holds the elements in physical order (see dim_order) and is referenced, unchanged, until its bytes have
+        been pulled. Raises on a duplicate name, an unknown dtype, or a size that is not that of the shape.
         """
     def add_alias(self, name: str, target: int) -> int:
         """Enter another name for the earlier tensor `target`."""
     def finish(self, metadata: Mapping[str, str] = ...) -> None:
         """No more tensors: what is still to come ends with index and footer."""
     def next_part(self, size: int) -> Part | None:
-        """The next `size` bytes of the archive; fewer only at the end, or when what was added so far is used up (then None)."""
+        """The next `size` bytes of the archive, fewer only at its end; None when there are not that many yet."""
     def drain(self, file: OutputFile) -> None:
         """Compress and write all that was added so far."""
     @property
@@ -96,7 +99,7 @@ class Entry:
     def name(self) -> str: ...
     @property
     def kind(self) -> str:
-        """"tensor", "alias", "value" or "foreign"."""
+        """ "tensor", "alias", "value" or "foreign"."""
     @property
     def dtype(self) -> str: ...
     @property
@@ -151,7 +154,7 @@ class ArchiveReader:
     @property
     def content_id(self) -> str: ...
     def check(self, number: int) -> None:
-        """Read and check the entry's table, so that the size of the data is known to be honest before memory is allocated."""
+        """Read and check the entry's table: after it, the size of the data is known to be honest."""
     def plan(self, requests: Sequence[tuple[int, Buffer, int, int]]) -> ReadPlan:
         """(entry, output, first element, end element), elements counted in physical order; aliases are followed."""
     def read(self, requests: Sequence[tuple[int, Buffer, int, int]], *, threads: int = 0) -> ReadStats:

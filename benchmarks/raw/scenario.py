@@ -1,6 +1,7 @@
 """Incompressible input: what the archive costs when compression gains nothing. One core, to and from the page cache.
 
-Random bits as fp32 and as bytes; the contenders write and read the same bytes with plain system calls, and copy them in memory.
+Random bits as fp32 and as bytes; the contenders write and read the same bytes with plain system calls, and copy them in
+memory.
 """
 
 import argparse

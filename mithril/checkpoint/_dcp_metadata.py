@@ -264,7 +264,7 @@ def _read_list(reader: Any, name: str) -> Iterator[Any]:
         while separator != "]":
             try:
                 item, end = scan(text, at)
-            except ValueError:  # cut off here, or malformed: then nothing will follow, either
+            except (ValueError, RecursionError):  # cut off here, or malformed: then nothing will follow, either
                 break
             if end == len(text):
                 break

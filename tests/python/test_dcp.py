@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex
 from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
@@ -22,6 +21,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
+from benchmarks.dcp.rows import Rows
 from mithril import LoadResult, MithrilStorageReader, MithrilStorageWriter, SaveResult, load_compressed, save_compressed
 from mithril.checkpoint._tensors import flat_bytes
 from tests.python.ranks import ranks
@@ -207,29 +207,6 @@ def save_through_dcp(folder: Path, mode: str) -> list[tuple[dict[str, str], dict
         dcp.load(state, storage_reader=MithrilStorageReader(folder))
         compared.append((expected, digest(state), writer.planned))
     return compared
-
-
-class Rows(Tensor):
-    """Some rows of a tensor, as a parallel layout of one's own would have them."""
-
-    local: Tensor
-    first: int
-
-    @staticmethod
-    def __new__(cls, whole: torch.Size, first: int, local: Tensor) -> "Rows":
-        rows = Tensor._make_wrapper_subclass(cls, whole, dtype=local.dtype)
-        rows.local, rows.first = local, first
-        return rows
-
-    @classmethod
-    def __torch_dispatch__(cls, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
-    def __create_chunk_list__(self) -> list[ChunkStorageMetadata]:
-        return [ChunkStorageMetadata(torch.Size([self.first, 0]), self.local.shape)]
-
-    def __get_tensor_shard__(self, index: MetadataIndex) -> Tensor:
-        return self.local
 
 
 BLOCK_BYTES = 256 << 10

@@ -262,6 +262,7 @@ REFUSED_AT_ONCE: list[tuple[str, Change]] = [
     ("tensors", {"tensors": rows(row("weight", "float32", [2], False, False, "odd_format"))}),
     ("tensors", {"tensors": rows(row("weight", "float32", [2], False, False, ["x"]))}),
     ("tensors", {"tensors": b"[["}),
+    ("tensors", {"tensors": b"[" * 200_000}),
     ("tensors", {"tensors": b"]"}),
     ("tensors", {"tensors": b""}),
     ("tensors", {"tensors": b"[]]"}),
