@@ -156,10 +156,9 @@ def train(work: Path) -> dict[str, Any]:
         result["losses"].append(training.step(seed_of(step)).hex())
         if step % EVERY == 0:
             saved = mithril.save_compressed(training.state(), work / f"step-{step:05d}")
-            progress(
-                f"step {step}: loss {float.fromhex(result['losses'][-1]):.3f}, "
-                f"saved {saved.original_bytes / 1e6:.1f} MB as {saved.compressed_bytes / 1e6:.1f} MB ({saved.ratio:.3f}) in {saved.seconds:.2f} s"
-            )
+            raw, disk = saved.original_bytes / 1e6, saved.compressed_bytes / 1e6
+            loss = float.fromhex(result["losses"][-1])
+            progress(f"step {step}: loss {loss:.3f}, saved {raw:.1f} MB as {disk:.1f} MB in {saved.seconds:.2f} s")
         if step == RESUME:
             result["digests"] = digests(training.state())
             result["loss"] = fixed_loss(training)

@@ -25,11 +25,13 @@ def isa() -> str:
     """The kernels in use: "scalar", "avx2" or "avx512"; `MITHRIL_FORCE_ISA` forces one."""
 
 class Part:
-    """A piece of an archive in a pooled buffer (read-only buffer protocol), which returns to the pool on `release`."""
+    """A piece of an archive in a pooled buffer, which returns to the pool when the part and all views of it are gone.
+
+    Read-only buffer protocol: `memoryview(part)`.
+    """
 
     @property
     def size(self) -> int: ...
-    def release(self) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class OutputFile:

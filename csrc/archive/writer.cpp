@@ -102,20 +102,6 @@ void ArchiveWriter::pad(std::vector<Piece>& pieces) {
 void ArchiveWriter::close_frame(Pending& tensor, std::vector<Piece>& pieces) {
   Entry& entry = entries_[tensor.entry];
   Table& table = tensor.table;
-  // Recipes in the order of their ids, so that they do not depend on which block used one first.
-  std::vector<Recipe> used;
-  for (const Recipe& r : table.recipes)
-    if (std::none_of(used.begin(), used.end(), [&](const Recipe& u) { return u.transform == r.transform; }))
-      used.push_back(r);
-  std::sort(used.begin(), used.end(), [](const Recipe& a, const Recipe& b) { return a.transform < b.transform; });
-  for (uint64_t i = 0; i < table.blocks.size(); i++)
-    for (size_t k = 0; k < used.size(); k++)
-      if (used[k].transform == table.recipes[table.blocks[i].recipe].transform) {
-        table.blocks[i].recipe = static_cast<uint16_t>(k);
-        break;
-      }
-  table.recipes = std::move(used);
-
   if (table.blocks.empty()) entry.frame_offset = offset_;
   entry.table_offset = offset_;
   std::vector<uint8_t> bytes = write_table(table);
@@ -175,6 +161,8 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
 }
 
 std::vector<Piece> ArchiveWriter::produce() {
+  if (failed_) throw_invalid("an earlier call failed: bytes of the archive are missing");
+  failed_ = true;  // until all is done
   std::vector<Piece> pieces;
   if (offset_ == 0) append(write_header(zstd_version()), pieces);
   if (!pending_.empty()) {
@@ -191,6 +179,7 @@ std::vector<Piece> ArchiveWriter::produce() {
     append(write_footer(footer, zstd_version()), pieces);
     finished_ = true;
   }
+  failed_ = false;
   return pieces;
 }
 
@@ -293,25 +282,32 @@ class FileThread {
 void ArchiveWriter::drain(OutputFile& file) {
   std::vector<Piece> pieces = next_pieces();
   if (pieces.empty()) return;
-  FileThread thread(file);
-  while (!pieces.empty() && thread.put(std::move(pieces))) pieces = next_pieces();
-  thread.finish();
+  try {
+    FileThread thread(file);
+    while (!pieces.empty() && thread.put(std::move(pieces))) pieces = next_pieces();
+    thread.finish();
+  } catch (...) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    failed_ = true;  // what was pulled has not reached the file
+    throw;
+  }
 }
 
-TensorArchive encode_tensor(TensorView view, const EncoderOptions& options, int threads) {
+uint64_t archive_bound(const TensorView& view, const EncoderOptions& options) {
+  uint64_t width = info(view.dtype).element_bytes;
+  uint64_t blocks = ceil_div(view.numel(), std::max<uint64_t>(1, options.block_bytes / width));
+  // Per block its padding and record; once the header, footer, index, and the fixed part of the table.
+  return view.bytes() + blocks * (64 + 40 + 16 * kMaxPlanes) + 8192;
+}
+
+uint64_t encode_tensor(TensorView view, const EncoderOptions& options, int threads, uint8_t* out) {
+  advise_huge_pages(out, archive_bound(view, options));
   ArchiveWriter writer(options, threads);
   writer.add("", EntryKind::kTensor, std::move(view));
   writer.finish({});
-  TensorArchive archive;
-  for (std::vector<Piece> more = writer.next_pieces(); !more.empty(); more = writer.next_pieces())
-    archive.pieces.insert(archive.pieces.end(), more.begin(), more.end());
-  archive.size = writer.archive_size();
-  return archive;
-}
-
-void TensorArchive::copy_to(uint8_t* out) const {
-  advise_huge_pages(out, size);
-  for (const Piece& p : pieces) std::memcpy(out, p.data, p.size), out += p.size;
+  for (std::vector<Piece> pieces = writer.next_pieces(); !pieces.empty(); pieces = writer.next_pieces())
+    for (const Piece& p : pieces) std::memcpy(out, p.data, p.size), out += p.size;
+  return writer.archive_size();
 }
 
 }  // namespace mithril

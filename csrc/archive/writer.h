@@ -35,19 +35,13 @@ struct Part {
   uint64_t size = 0;
 };
 
-// A whole archive in memory. Its pieces stay where they were made until the size is known, so that they are copied
-// once.
-struct TensorArchive {
-  std::vector<Piece> pieces;
-  uint64_t size = 0;
+// The archive of one tensor, of empty name, written to `out`, which has room for archive_bound() bytes; returns its
+// size. Memory beyond `out` is bounded, and pages of `out` that the archive does not reach are not touched.
+uint64_t archive_bound(const TensorView& view, const EncoderOptions& options);
+uint64_t encode_tensor(TensorView view, const EncoderOptions& options, int threads, uint8_t* out);
 
-  void copy_to(uint8_t* out) const;
-};
-
-// The archive of one tensor, of empty name.
-TensorArchive encode_tensor(TensorView view, const EncoderOptions& options, int threads);
-
-// All functions may be called from any thread, one at a time.
+// All functions may be called from any thread, one at a time. Once one of those that pull has thrown, all of them do:
+// bytes are missing.
 class ArchiveWriter {
  public:
   // threads 0: default_threads() at each batch.
@@ -95,7 +89,7 @@ class ArchiveWriter {
   std::unordered_set<std::string> names_;
   std::deque<Pending> pending_;
   std::map<std::string, std::string> metadata_;
-  bool finishing_ = false, finished_ = false;
+  bool finishing_ = false, finished_ = false, failed_ = false;
   uint64_t offset_ = 0, pending_bytes_ = 0, raw_bytes_ = 0;
   Hash128 content_id_;
   std::deque<Piece> ready_;  // produced for next_part, not yet handed out

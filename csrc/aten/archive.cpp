@@ -1,5 +1,10 @@
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include <torch/csrc/stable/ops.h>
 
 #include "csrc/archive/reader.h"
 #include "csrc/archive/writer.h"
@@ -19,9 +24,19 @@ Tensor compress(const Tensor& x, int64_t zstd_level, bool split, int64_t block_b
   options.zstd_level = as_int(zstd_level, "zstd_level");
   options.split = split;
   options.block_bytes = static_cast<uint64_t>(as_int(block_bytes, "block_bytes"));
-  TensorArchive archive = encode_tensor(view_of(x), options, as_int(threads, "threads"));
-  Tensor blob = allocate(DType::kUInt8, archive.size);
-  archive.copy_to(writable(blob));
+  TensorView view = view_of(x);
+  // At the size it can have at most: pages that are not reached cost nothing, and realloc() gives the rest back in
+  // place.
+  std::unique_ptr<void, decltype(&std::free)> data(std::malloc(archive_bound(view, options)), &std::free);
+  if (!data) throw std::bad_alloc();
+  uint64_t size =
+      encode_tensor(std::move(view), options, as_int(threads, "threads"), static_cast<uint8_t*>(data.get()));
+  if (void* shrunk = std::realloc(data.get(), size)) static_cast<void>(data.release()), data.reset(shrunk);
+  int64_t sizes[] = {static_cast<int64_t>(size)}, strides[] = {1};
+  Tensor blob =
+      torch::stable::from_blob(data.get(), {sizes, 1}, {strides, 1},
+                               torch::stable::Device(torch::headeronly::DeviceType::CPU), ScalarType::Byte, &std::free);
+  static_cast<void>(data.release());
   return blob;
 }
 

@@ -81,6 +81,10 @@ OutputFile::OutputFile(const std::string& path, bool sync, bool overwrite)
     errno = EEXIST;
     fail("will not overwrite", path);
   }
+  if (stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode)) {  // renaming would replace a device
+    errno = S_ISDIR(s.st_mode) ? EISDIR : EINVAL;
+    fail("not a regular file", path);
+  }
   temporary_ = path + "." + random_hex() + ".tmp";
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("cannot create", path);
@@ -113,6 +117,15 @@ void OutputFile::write(std::vector<ByteView> views) {
   }
 }
 
+// Like rename(), but fails with EEXIST where rename() would replace a file that appeared in the meantime.
+static int rename_new(const std::string& from, const std::string& to) {
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return -1;  // these two: the file system cannot do it
+  if (::link(from.c_str(), to.c_str()) != 0) return -1;
+  ::unlink(from.c_str());
+  return 0;
+}
+
 void OutputFile::commit() {
   check_open();
   if (sync_ && fsync(fd_) != 0) fail("cannot fsync", path_);
@@ -128,10 +141,8 @@ void OutputFile::commit() {
   if (::close(fd) != 0) cleanup("cannot close");
   if (overwrite_) {
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) cleanup("cannot rename");
-  } else {
-    // link() fails where rename() would silently replace a file that appeared in the meantime.
-    if (::link(temporary_.c_str(), path_.c_str()) != 0) cleanup("cannot publish");
-    ::unlink(temporary_.c_str());
+  } else if (rename_new(temporary_, path_) != 0) {
+    cleanup("cannot publish");
   }
   published = true;
   if (sync_) {

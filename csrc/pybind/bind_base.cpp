@@ -1,5 +1,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <filesystem>
 
 #include "csrc/base/cpu.h"
 #include "csrc/base/dtype.h"
@@ -24,8 +27,10 @@ void bind_base(py::module_& m) {
   m.def("isa", [] { return isa_name(isa()); });
 
   py::class_<OutputFile>(m, "OutputFile")
-      .def(py::init<const std::string&, bool, bool>(), py::arg("path"), py::kw_only(), py::arg("sync") = true,
-           py::arg("overwrite") = true)
+      .def(py::init([](const std::filesystem::path& path, bool sync, bool overwrite) {
+             return std::make_unique<OutputFile>(path.native(), sync, overwrite);
+           }),
+           py::arg("path"), py::kw_only(), py::arg("sync") = true, py::arg("overwrite") = true)
       .def_property_readonly("bytes_written", &OutputFile::bytes_written)
       .def(
           "write",

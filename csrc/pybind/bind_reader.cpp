@@ -1,5 +1,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <filesystem>
 
 #include "csrc/archive/reader.h"
 #include "csrc/pybind/buffers.h"
@@ -104,9 +107,9 @@ void bind_reader(py::module_& m) {
   py::class_<ArchiveReader, std::shared_ptr<ArchiveReader>>(m, "ArchiveReader")
       .def_static(
           "open",
-          [](const std::string& path) {
+          [](const std::filesystem::path& path) {
             py::gil_scoped_release release;
-            return std::make_shared<ArchiveReader>(std::make_shared<FileSource>(path));
+            return std::make_shared<ArchiveReader>(std::make_shared<FileSource>(path.native()));
           },
           py::arg("path"))
       .def_static(
@@ -161,7 +164,10 @@ void bind_reader(py::module_& m) {
       .def(
           "read_bytes",
           [](const ArchiveReader& r, uint64_t number, int threads) {
-            r.table(number);  // an honest size, before memory is allocated
+            {
+              py::gil_scoped_release release;
+              r.table(number);  // an honest size, before memory is allocated
+            }
             const Entry& e = r.entries()[number];
             auto out = py::reinterpret_steal<py::bytes>(
                 PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(e.raw_size())));

@@ -37,39 +37,38 @@ static EncoderOptions options_of(int zstd_level, bool split, uint64_t block_byte
   return o;
 }
 
-static std::string kind_error(const std::string& kind) { return "kind '" + kind + "' is not tensor, value or foreign"; }
-
 static EntryKind kind_of(const std::string& kind) {
   if (kind == "tensor") return EntryKind::kTensor;
   if (kind == "value") return EntryKind::kValue;
   if (kind == "foreign") return EntryKind::kForeign;
-  throw_invalid(kind_error(kind));
+  throw_invalid("kind '" + kind + "' is not tensor, value or foreign");
 }
 
 static py::bytes compress(const py::object& data, const std::string& dtype, std::vector<uint64_t> shape, int zstd_level,
                           bool split, uint64_t block_bytes, int threads) {
   TensorView view = view_of("data", data, dtype, std::move(shape), std::nullopt);
-  TensorArchive archive;
+  EncoderOptions options = options_of(zstd_level, split, block_bytes);
+  options.check();
+  // At the size it can have at most: pages that are not reached cost nothing, and resizing gives the rest back in
+  // place.
+  PyObject* out = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(archive_bound(view, options)));
+  if (!out) throw py::error_already_set();
+  auto owned = py::reinterpret_steal<py::object>(out);
+  uint64_t size;
   {
     py::gil_scoped_release release;
-    archive = encode_tensor(std::move(view), options_of(zstd_level, split, block_bytes), threads);
+    size = encode_tensor(std::move(view), options, threads, reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(out)));
   }
-  auto out =
-      py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(archive.size)));
-  if (!out) throw py::error_already_set();
-  auto* to = reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(out.ptr()));
-  py::gil_scoped_release release;
-  archive.copy_to(to);
-  return out;
+  out = owned.release().ptr();
+  if (_PyBytes_Resize(&out, static_cast<Py_ssize_t>(size)) != 0) throw py::error_already_set();
+  return py::reinterpret_steal<py::bytes>(out);
 }
 
 void bind_writer(py::module_& m) {
   py::class_<Part>(m, "Part", py::buffer_protocol())
       .def_property_readonly("size", [](const Part& p) { return p.size; })
-      .def("release", [](Part& p) { p.buffer.reset(), p.size = 0; })
       .def_buffer([](Part& p) {
-        return py::buffer_info(p.buffer ? p.buffer->data() : nullptr, 1, "B", 1, {static_cast<py::ssize_t>(p.size)},
-                               {1}, true);
+        return py::buffer_info(p.buffer->data(), 1, "B", 1, {static_cast<py::ssize_t>(p.size)}, {1}, true);
       });
 
   py::class_<ArchiveWriter>(m, "ArchiveWriter")
@@ -84,12 +83,16 @@ void bind_writer(py::module_& m) {
              std::vector<uint64_t> shape, const std::optional<std::vector<uint64_t>>& dim_order,
              const std::string& kind) {
             EntryKind k = kind_of(kind);
-            return w.add(name, k, view_of(name, data, dtype, std::move(shape), dim_order));
+            TensorView view = view_of(name, data, dtype, std::move(shape), dim_order);
+            py::gil_scoped_release release;  // the writer's lock may be held by one who needs the GIL to let go of data
+            return w.add(name, k, std::move(view));
           },
           py::arg("name"), py::arg("data"), py::arg("dtype"), py::arg("shape"), py::kw_only(),
           py::arg("dim_order") = py::none(), py::arg("kind") = "tensor")
-      .def("add_alias", &ArchiveWriter::add_alias, py::arg("name"), py::arg("target"))
-      .def("finish", &ArchiveWriter::finish, py::arg("metadata") = std::map<std::string, std::string>())
+      .def("add_alias", &ArchiveWriter::add_alias, py::arg("name"), py::arg("target"),
+           py::call_guard<py::gil_scoped_release>())
+      .def("finish", &ArchiveWriter::finish, py::arg("metadata") = std::map<std::string, std::string>(),
+           py::call_guard<py::gil_scoped_release>())
       .def("next_part", &ArchiveWriter::next_part, py::arg("size"), py::call_guard<py::gil_scoped_release>())
       .def("drain", &ArchiveWriter::drain, py::arg("file"), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("pending_bytes", &ArchiveWriter::pending_bytes)

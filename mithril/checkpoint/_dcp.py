@@ -66,6 +66,8 @@ def save_compressed(
     *,
     overwrite: bool = True,
     allow_pickle: bool = False,
+    sync_files: bool = True,
+    grace_seconds: float = 60.0,
 ) -> SaveResult:
     """Save a state_dict as a compressed checkpoint folder; to be called on every rank of the process group.
 
@@ -77,7 +79,13 @@ def save_compressed(
     """
     begin = time.perf_counter()
     writer = MithrilStorageWriter(
-        checkpoint_path, config, thread_count=thread_count, overwrite=overwrite, allow_pickle=allow_pickle
+        checkpoint_path,
+        config,
+        sync_files=sync_files,
+        thread_count=thread_count,
+        overwrite=overwrite,
+        allow_pickle=allow_pickle,
+        grace_seconds=grace_seconds,
     )
     with plain_errors(), _no_dist() as no_dist:
         try:

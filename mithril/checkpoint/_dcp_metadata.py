@@ -127,9 +127,7 @@ def _read_index(reader: Any) -> Index:
     names, kind, kinds = _read_tensors(reader)
     values = _require_ascending(_require(_read_value(reader, "values"), list, "values"), "values")
     files = read_files(reader)
-    columns = {name: _read_column(reader, name) for name in _COLUMNS}
-    count = columns["chunk_count"]
-    _require_length(columns, "chunk_count", len(names))
+    count = _read_column(reader, "chunk_count", len(names))
     if names and min(count) < 0:
         _corrupt("chunk_count", "a count is negative")
     coordinates = sum(map(mul, count, (len(kinds[number].size) for number in kind)))
@@ -141,9 +139,8 @@ def _read_index(reader: Any) -> Index:
         "value_file": len(values),
         "value_entry": len(values),
     }
-    for name, length in lengths.items():
-        _require_length(columns, name, length)
-    index = Index(names=names, kind=kind, kinds=kinds, values=values, files=files, **columns)
+    columns = {name: _read_column(reader, name, length) for name, length in lengths.items()}
+    index = Index(names=names, kind=kind, kinds=kinds, values=values, files=files, chunk_count=count, **columns)
     if any(index.tensor(name) is not None for name in values):
         _corrupt("values", "a name is that of a tensor, too")
     return index
@@ -241,8 +238,10 @@ def _read_value(reader: Any, name: str) -> object:
     return decode_value(data, f"metadata.mcp: {name}")
 
 
-def _read_column(reader: Any, name: str) -> array[int]:
+def _read_column(reader: Any, name: str, expected: int) -> array[int]:
     number, length = _find_entry(reader, name, "tensor", "int64")
+    if length != expected:
+        _corrupt(name, f"{length} numbers; expected {expected}")
     column = array("q", [0]) * length
     reader.read([(number, column, 0, length)])
     return column
@@ -291,11 +290,6 @@ def _require_ascending(names: list[Any], field: str) -> list[str]:
     if not set(map(type, names)) <= {str} or not all(map(lt, names, islice(names, 1, None))):
         _corrupt(field, "the names are not in ascending order")
     return names
-
-
-def _require_length(columns: Mapping[str, array[int]], name: str, length: int) -> None:
-    if len(columns[name]) != length:
-        _corrupt(name, f"{len(columns[name])} numbers; expected {length}")
 
 
 def _corrupt(field: str, reason: str) -> NoReturn:

@@ -3,12 +3,14 @@
 They are given the state_dict themselves and ask its Stateful objects while planning: there a failure reaches all ranks.
 """
 
+import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed.checkpoint.default_planner import (
@@ -17,7 +19,7 @@ from torch.distributed.checkpoint.default_planner import (
     create_default_local_load_plan,
 )
 from torch.distributed.checkpoint.metadata import STORAGE_TYPES, Metadata, StorageMeta, TensorStorageMetadata
-from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan
+from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan, ReadItem
 from torch.distributed.checkpoint.stateful import Stateful
 
 from mithril._errors import CorruptError, InvalidArgumentError, NotFoundError
@@ -96,6 +98,17 @@ class CompressedLoadPlanner(DefaultLoadPlanner):
                 )
         return super().create_global_plan(global_plan)
 
+    def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
+        """Put a value where it belongs, under the key that the state_dict has: flat names spell all keys as strings."""
+        fqn = read_item.dest_index.fqn
+        loaded = torch.load(value, weights_only=False)  # the reader pickled it itself, or has checked it
+        self.state_dict[fqn] = loaded
+        *path, last = self.mappings[fqn]
+        place: Any = self.original_state_dict
+        for step in path:
+            place = place[_key(place, step)]
+        place[_key(place, last)] = loaded
+
     def hand_over(self) -> None:
         """After loading: give values and states to the state_dict of the caller."""
         for key, loaded in self.original_state_dict.items():
@@ -136,7 +149,7 @@ def _ask(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """A copy with the states of Stateful objects, asked in the same order on all ranks: it may be collective."""
     return {
         key: state_dict[key].state_dict() if isinstance(state_dict[key], Stateful) else state_dict[key]
-        for key in sorted(state_dict)
+        for key in sorted(state_dict, key=str)
     }
 
 
@@ -169,3 +182,10 @@ def _prefixes(fqn: str) -> Iterator[str]:
 def _shown(names: Iterable[str]) -> str:
     ordered = sorted(names)
     return ", ".join(map(repr, ordered[:_NAMES_SHOWN])) + (", …" if len(ordered) > _NAMES_SHOWN else "")
+
+
+def _key(place: Any, step: str | int) -> Any:
+    """The key of a mapping, or index of a list, that a step of a flat name means."""
+    if not isinstance(place, Mapping) or step in place:
+        return step
+    return next((key for key in place if str(key) == step), step)

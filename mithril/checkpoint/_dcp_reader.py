@@ -252,7 +252,7 @@ def _scratch_reads(
     physical = target.permute(stored.dim_order)
     *parts, last = region.split(max(1, _SCRATCH_BYTES // width))
     for part in (*parts, last):
-        scratch = torch.empty(part.span * width, dtype=torch.uint8)
+        scratch = torch.empty(part.span * width, dtype=torch.uint8, device="cpu")
 
         def finish(scratch: Tensor = scratch, part: Region = part) -> None:
             part.select(physical, region).copy_(scratch.view(dtype).as_strided(part.lengths, part.strides))

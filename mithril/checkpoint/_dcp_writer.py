@@ -21,6 +21,7 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.storage import StorageWriter, WriteResult
 from torch.futures import Future
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from mithril._errors import (
     InvalidArgumentError,
@@ -145,9 +146,15 @@ class MithrilStorageWriter(StorageWriter):
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         with picklable_errors():
             index = build_index(metadata.state_dict_metadata, results)
-            self._publish(index, metadata)
-            names = frozenset(file.name for file in index.files)
-            remove_unnamed(self._folder, Checkpoint(None, names), self._grace_seconds)
+            try:
+                identity = self._publish(index, metadata)
+            except BaseException:
+                discard(self)  # those of other ranks go with their next save, or with save_compressed
+                raise
+            # Another save may have committed since: then what it names is its own to keep.
+            current = current_checkpoint(self._folder)
+            if current.identity == identity:
+                remove_unnamed(self._folder, current, self._grace_seconds)
 
     def _look_at_folder(self) -> None:
         self._previous = current_checkpoint(self._folder)
@@ -164,7 +171,8 @@ class MithrilStorageWriter(StorageWriter):
             options = self._config.writer_options()
             options["threads"] = self._threads
             writer = core.ArchiveWriter(**options)
-            entries = [self._add(item, planner, writer, output) for item in ordered]
+            tied = _Tied()
+            entries = [self._add(item, planner, writer, output, tied) for item in ordered]
             writer.finish()
             writer.drain(output)
             output.commit()
@@ -180,7 +188,7 @@ class MithrilStorageWriter(StorageWriter):
             for item, (entry, size) in zip(ordered, entries, strict=True)
         ]
 
-    def _add(self, item: WriteItem, planner: SavePlanner, writer: Any, output: Any) -> tuple[int, int]:
+    def _add(self, item: WriteItem, planner: SavePlanner, writer: Any, output: Any, tied: "_Tied") -> tuple[int, int]:
         """Enter one item; returns its number and its raw bytes."""
         fqn = item.index.fqn
         if item.type == WriteItemType.BYTE_IO:
@@ -190,12 +198,17 @@ class MithrilStorageWriter(StorageWriter):
         planned = _planned(item)
         size = math.prod(planned.chunk.sizes) * planned.properties.dtype.itemsize
         _make_room(size, writer, output)
-        tensor = describe(cast(Tensor, planner.resolve_data(item)).detach(), fqn)
+        resolved = cast(Tensor, planner.resolve_data(item)).detach()
+        if (number := tied.find(resolved)) is not None:
+            return writer.add_alias(_entry_name(fqn, planned), number), size
+        tensor = describe(resolved, fqn)
         expected = (str(planned.properties.dtype).removeprefix("torch."), tuple(planned.chunk.sizes))
         if (tensor.dtype, tensor.shape) != expected:
             raise InvalidArgumentError(f"{fqn!r} is {tensor.dtype} {tensor.shape}, but was planned as {expected}")
         name = _entry_name(fqn, planned)
-        return writer.add(name, tensor.data, tensor.dtype, tensor.shape, dim_order=tensor.dim_order), size
+        number = writer.add(name, tensor.data, tensor.dtype, tensor.shape, dim_order=tensor.dim_order)
+        tied.enter(resolved, number)
+        return number, size
 
     def _encode(self, item: WriteItem, planner: SavePlanner) -> tuple[str, bytes]:
         """Kind and bytes of an object."""
@@ -222,7 +235,8 @@ class MithrilStorageWriter(StorageWriter):
             if path.stat().st_size != file.size:
                 raise StorageError(errno.EIO, f"the data file no longer has {file.size} bytes", os.fspath(path))
 
-    def _publish(self, index: Index, metadata: Metadata) -> None:
+    def _publish(self, index: Index, metadata: Metadata) -> str:
+        """Commit; returns the identity of the new checkpoint."""
         self._require_unchanged()
         path = os.fspath(self._folder / METADATA_NAME)
         is_first = self._previous.identity is None
@@ -237,6 +251,30 @@ class MithrilStorageWriter(StorageWriter):
             output.abort()
         metadata.storage_data = storage  # planners keep and reuse the metadata: set, never extend
         metadata.storage_meta = self.storage_meta()
+        return storage.content_id
+
+
+class _Tied:
+    """Tensors of this save by the memory they show, so that tied ones are stored once.
+
+    An address means nothing once its storage is gone, as that of a planner's temporary: storages are watched, not held.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[object, ...], tuple[StorageWeakRef, int]] = {}
+
+    def find(self, tensor: Tensor) -> int | None:
+        storage, number = self._numbers.get(self._place(tensor), (None, None))
+        return number if storage is not None and not storage.expired() else None  # type: ignore[no-untyped-call]
+
+    def enter(self, tensor: Tensor, number: int) -> None:
+        if tensor.numel():
+            self._numbers[self._place(tensor)] = (StorageWeakRef(tensor.untyped_storage()), number)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def _place(tensor: Tensor) -> tuple[object, ...]:
+        bits = tensor.is_conj(), tensor.is_neg()
+        return tensor.device, tensor.data_ptr(), *bits, tensor.dtype, tensor.shape, tensor.stride()
 
 
 def choose_threads(config: CompressionConfig, thread_count: int) -> int:

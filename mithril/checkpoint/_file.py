@@ -41,6 +41,7 @@ def save_file(
     subclasses), InvalidArgumentError for names and metadata that are not text, and StorageError when writing fails.
     Then `path` is left as it was.
     """
+    tensors = dict(tensors)  # a mapping may make tensors at each access, and only addresses of living ones tell ties
     for name, tensor in tensors.items():
         _require_text(name, "a name")
         require_plain(tensor, name)

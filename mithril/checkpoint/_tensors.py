@@ -112,7 +112,7 @@ def flat_bytes(tensor: Tensor, name: str) -> Tensor:
     require_plain(tensor, name)
     plain = carrier(tensor.detach().resolve_conj().resolve_neg()).contiguous()
     if plain.device.type != "cpu":
-        host = torch.empty(plain.shape, dtype=plain.dtype, pin_memory=plain.is_cuda)
+        host = torch.empty(plain.shape, dtype=plain.dtype, device="cpu", pin_memory=plain.is_cuda)
         plain = host.copy_(plain)
     return _as_bytes(plain)
 

@@ -33,6 +33,7 @@ from mithril import (
 )
 from mithril._native import core
 from mithril.checkpoint import _dcp_writer
+from mithril.checkpoint._dcp_folder import current_checkpoint
 from tests.python.ranks import ranks
 from tests.soak.kill_saver import kill_savers
 
@@ -479,3 +480,29 @@ def test_the_writer_can_be_pickled_and_reused(tmp_path: Path) -> None:
     dcp.save(state_of(3), storage_writer=writer, checkpoint_id=tmp_path / "3", no_dist=True)
     assert writer.checkpoint_id == str(tmp_path / "3")
     assert [load_version(tmp_path / "1"), load_version(tmp_path / "3")] == [2, 3]
+
+
+def test_a_save_that_cleans_up_late_spares_a_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One save commits, then another, and only then the first cleans up."""
+    second = []
+
+    def commit_another(folder: Path) -> Any:
+        monkeypatch.undo()
+        save_compressed({"x": torch.ones(3)}, folder)
+        second.append(True)
+        return current_checkpoint(folder)
+
+    writer = MithrilStorageWriter(tmp_path, grace_seconds=0)
+    publish = writer._publish
+
+    def publish_then_wait(*arguments: Any) -> str:
+        identity = publish(*arguments)
+        monkeypatch.setattr("mithril.checkpoint._dcp_writer.current_checkpoint", commit_another)
+        return identity
+
+    monkeypatch.setattr(writer, "_publish", publish_then_wait)
+    dcp.save({"x": torch.zeros(3)}, storage_writer=writer, no_dist=True)
+    assert second
+    state = {"x": torch.zeros(3)}
+    load_compressed(state, tmp_path)
+    assert torch.equal(state["x"], torch.ones(3))

@@ -400,3 +400,33 @@ def test_arguments() -> None:
         MithrilStorageWriter("gs://x")
     assert MithrilStorageWriter.validate_checkpoint_id("/tmp/x")
     assert not MithrilStorageReader.validate_checkpoint_id("s3://x")
+
+
+def test_keys_that_are_no_strings(tmp_path: Path) -> None:
+    save_compressed({"state": {0: {"exp_avg": torch.ones(3), "n": 7}}, 5: "five"}, tmp_path)
+    state: dict[Any, Any] = {"state": {0: {"exp_avg": torch.zeros(3), "n": None}}, 5: None}
+    load_compressed(state, tmp_path)
+    assert state["state"].keys() == {0}
+    assert state["state"][0]["n"] == 7
+    assert state[5] == "five"
+    assert torch.equal(state["state"][0]["exp_avg"], torch.ones(3))
+
+
+def test_tied_tensors_are_stored_once(tmp_path: Path) -> None:
+    weight = torch.randn(1000, 10)
+    state = {"a": weight, "b": weight, "c": weight.t(), "d": weight[:500]}
+    saved = save_compressed(state, tmp_path)
+    assert saved.original_bytes == 2.5 * weight.nbytes
+    loaded = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    load_compressed(loaded, tmp_path)
+    for name, tensor in state.items():
+        assert torch.equal(loaded[name], tensor)
+
+
+def test_a_default_device_changes_nothing(tmp_path: Path) -> None:
+    tensor = torch.randn(64, 48)
+    target = torch.zeros(48, 64, dtype=torch.float64).t()
+    with torch.device("meta"):
+        save_compressed({"x": tensor}, tmp_path)
+        load_compressed({"x": target}, tmp_path, allow_cast=True)
+    assert torch.equal(target, tensor.double())

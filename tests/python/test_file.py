@@ -3,6 +3,7 @@
 import itertools
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import mithril
-from mithril import CompressionConfig, load_file, open_archive, save_file
+from mithril import CompressionConfig, InvalidArgumentError, StorageError, load_file, open_archive, save_file
 from mithril._native import core
 from mithril.checkpoint._tensors import carrier, flat_bytes
 
@@ -415,3 +416,43 @@ def test_cuda(tmp_path, bits, monkeypatch) -> None:
         assert loaded[name].is_cuda
         assert loaded[name].stride() == tensor.stride()
         assert bits(loaded[name]) == bits(tensor)
+
+
+class MadeAtEachAccess(Mapping):
+    """A mapping whose tensors live no longer than their use, so that their addresses come again."""
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return torch.full((1 << 20,), float(name))
+
+    def __iter__(self):
+        return map(str, range(6))
+
+    def __len__(self) -> int:
+        return 6
+
+
+def test_tensors_that_are_made_at_each_access_are_not_tied(tmp_path) -> None:
+    save_file(MadeAtEachAccess(), tmp_path / "x.mcp")
+    for name, tensor in load_file(tmp_path / "x.mcp").items():
+        assert torch.equal(tensor, torch.full((1 << 20,), float(name)))
+
+
+def test_a_default_device_changes_nothing(tmp_path) -> None:
+    tensor = torch.randn(100, 7)
+    with torch.device("meta"):
+        save_file({"x": tensor, "t": tensor.t()}, tmp_path / "x.mcp")
+        loaded = load_file(tmp_path / "x.mcp")
+    assert torch.equal(loaded["x"], tensor)
+    assert torch.equal(loaded["t"], tensor.t())
+
+
+def test_long_names_that_are_not_ascii(tmp_path) -> None:
+    with pytest.raises(InvalidArgumentError, match="exceeds the limit"):
+        save_file({"a" + "é" * 3000: torch.zeros(1)}, tmp_path / "x.mcp")
+
+
+def test_only_regular_files_are_replaced(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="not a regular file"):
+        save_file({"x": torch.zeros(1)}, tmp_path / "pipe")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

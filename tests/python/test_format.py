@@ -66,7 +66,6 @@ def write(items: Sequence[Item], metadata: dict[str, str] | None = None, part: i
     archive = b""
     while (piece := writer.next_part(part)) is not None:
         archive += memoryview(piece)
-        piece.release()
     assert writer.archive_size == len(archive)
     assert writer.content_id == archive[-96:-80].hex()
     return archive
