@@ -118,8 +118,7 @@ TEST(OutputFile, ErrorsOfTheSystem) {
   write_file<std::string>(folder / "file", "");
   expect_io(ENOTDIR, folder / "file/a", [&] { OutputFile(folder / "file/a", false, true); });
   std::filesystem::create_directory(folder / "folder");
-  OutputFile file(folder / "folder", false, true);
-  expect_io(EISDIR, folder / "folder", [&] { file.commit(); });
+  expect_io(EISDIR, folder / "folder", [&] { OutputFile(folder / "folder", false, true); });
   EXPECT_EQ(folder.files(), 2u);
   if (geteuid() != 0) {
     std::filesystem::permissions(folder / "folder", std::filesystem::perms::owner_read);
