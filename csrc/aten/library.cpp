@@ -7,7 +7,7 @@
 
 namespace mithril {
 
-// An exception reaches Python as a RuntimeError with this text; mithril/ops/_errors.py reads the kind off again.
+// An exception reaches Python as a RuntimeError with this text; mithril/ops/_call.py reads the kind off again.
 static const char* kind_name(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kInvalidArgument: return "invalid_argument";

@@ -393,6 +393,23 @@ def test_other_kinds_of_entries_are_not_passed_over(tmp_path) -> None:
             archive.get_tensor("step")
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(mithril.StorageError, match="not a regular file"):
+            save_file({"x": torch.zeros(3)}, tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+
+
+@pytest.mark.parametrize("name", [b"\xff.mcp", "ünï 😀.mcp".encode(), b"a\nb"])
+def test_odd_file_names(name: bytes, tmp_path) -> None:
+    path = os.path.join(tmp_path, os.fsdecode(name))
+    save_file({"x": torch.ones(3)}, path)
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+    assert load_file(path)["x"].tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_the_mode_follows_the_umask(umask: int, tmp_path: Path) -> None:
     old = os.umask(umask)
