@@ -7,6 +7,8 @@
 
 namespace mithril {
 
+static constexpr uint32_t kRansTable = 32;
+
 void EncoderOptions::check() const {
   if (zstd_level < 1 || zstd_level > 22) throw_invalid("zstd_level " + std::to_string(zstd_level) + " is not 1 to 22");
   if (block_bytes < 4096 || block_bytes > kMaxBlockBytes)
@@ -29,18 +31,38 @@ static bool has_repeats(const Plane& plane, ZstdContext& zstd) {
   return plane.bytes() >= kProbe && encode_zstd(probe, 1, out, kProbe - kProbe / 16, zstd) > 0;
 }
 
-// Takes the cheapest of constant, zstd and raw; writes the stream to `out`, which has room for the raw one.
-static StreamRecord encode_plane(const Plane& plane, bool is_float, const EncoderOptions& options, ZstdContext& zstd,
-                                 uint8_t* out) {
+// Whether one sampled run of 32 symbols in 16 is all the same: zeros lie together (unused rows, padding), which symbol
+// counts do not show either.
+static bool has_runs(const Plane& plane) noexcept {
+  constexpr uint64_t kRun = 32, kStride = 512;
+  uint64_t runs = 0, constant = 0;
+  for (uint64_t at = 0; at + kRun <= plane.count; at += kStride, runs++)
+    constant += std::memcmp(plane.symbols + at, plane.symbols + at + 1, kRun - 1) == 0;
+  return constant * 16 > runs;
+}
+
+// Takes constant, rans, zstd or raw; writes the stream to `out`, which has room for the raw one.
+static StreamRecord encode_plane(const Plane& plane, bool is_float, const EncoderOptions& options,
+                                 CoderScratch& scratch, uint8_t* out) {
   if (is_constant(plane)) return {Coder::kConstant, encode_constant(plane, out)};
   uint64_t raw_size = raw_stream_size(plane.count, plane.bits);
-  // A gain below 1/64 is not worth a decoder's time; an estimate below 1/32 is not worth the try.
-  bool promising = estimate_bits(plane) / 8 < raw_size - raw_size / 32 || (!is_float && has_repeats(plane, zstd));
+  uint64_t capacity = raw_size - raw_size / 64;  // a lesser gain is not worth a decoder's time
   // On the fields of floats, where there are symbols to count but no matches to find, level 1 is smaller and faster
   // than 2 to 15.
-  int level = is_float && plane.bits <= 8 && options.zstd_level < 16 ? 1 : options.zstd_level;
-  if (promising)
-    if (uint64_t n = encode_zstd(plane, level, out, raw_size - raw_size / 64, zstd)) return {Coder::kZstd, n};
+  bool field = is_float && plane.bits <= 8, hard = options.zstd_level >= 16;
+  int level = field && !hard ? 1 : options.zstd_level;
+  // An estimate below 1/32 is not worth the try.
+  auto promising = [&] { return estimate_bits(plane) / 8 < raw_size - raw_size / 32; };
+  bool repeats = is_float ? field && has_runs(plane) : has_repeats(plane, scratch.zstd);
+  // zstd only where it may be smaller than rans, or rans does not gain.
+  uint64_t zstd_size = 0;
+  bool zstd_first = repeats || ((hard || plane.bits > 8) && promising());
+  if (zstd_first) zstd_size = encode_zstd(plane, level, out, capacity, scratch.zstd);
+  if (plane.bits <= 8)
+    if (uint64_t n = encode_rans(plane, kRansTable, out, zstd_size ? zstd_size - 1 : capacity, scratch.rans))
+      return {Coder::kRans, n};
+  if (!zstd_first && promising()) zstd_size = encode_zstd(plane, level, out, capacity, scratch.zstd);
+  if (zstd_size) return {Coder::kZstd, zstd_size};
   return {Coder::kRaw, encode_raw(plane, out)};
 }
 
@@ -55,7 +77,7 @@ EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo
   block.transform = is_constant(whole) ? Transform::kIdentity : choose_transform(dtype, options);
   block.planes = planes_of(block.transform, dtype);
   if (block.transform == Transform::kIdentity) {
-    block.streams[0] = encode_plane(whole, is_float, options, scratch.zstd, out);
+    block.streams[0] = encode_plane(whole, is_float, options, scratch.coder, out);
     block.stored_size = block.streams[0].size;
   } else {
     uint64_t symbols = symbols_of(block.transform, dtype, elements);
@@ -64,7 +86,7 @@ EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo
     split(block.transform, dtype, raw, symbols, planes.data());
     for (uint32_t k = 0; k < block.planes.count; k++) {
       block.streams[k] = encode_plane({planes[k], symbols, block.planes.symbol_bits[k]}, is_float, options,
-                                      scratch.zstd, out + block.stored_size);
+                                      scratch.coder, out + block.stored_size);
       block.stored_size += block.streams[k].size;
     }
   }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "csrc/base/buffer_pool.h"
 #include "csrc/base/bytes.h"
 #include "csrc/base/ids.h"
 
@@ -32,6 +33,21 @@ class ZstdContext {
   std::unique_ptr<Impl> impl_;
 };
 
+// Memory of one thread for the rans coder; grows to a little more than twice the largest plane.
+class RansScratch {
+ public:
+  uint8_t* take(uint64_t size);  // contents are undefined; valid until the next call
+
+ private:
+  std::unique_ptr<Buffer> buffer_;
+};
+
+// What one thread needs to decode with any coder; reused.
+struct CoderScratch {
+  ZstdContext zstd;
+  RansScratch rans;
+};
+
 // Size of the raw stream of a plane.
 constexpr uint64_t raw_stream_size(uint64_t count, uint32_t bits) {
   return bits < 8 ? count / 8 * bits + (count % 8 * bits + 7) / 8 : count * (bits / 8);
@@ -43,10 +59,13 @@ bool is_constant(const Plane& plane) noexcept;  // at least one symbol, and all 
 uint64_t encode_constant(const Plane& plane, uint8_t* out) noexcept;
 // 0 when the frame would not fit in `capacity` bytes; levels 1 to 22.
 uint64_t encode_zstd(const Plane& plane, int level, uint8_t* out, uint64_t capacity, ZstdContext& context);
+// Only planes of up to 8 bits. 0 when the stream would not fit in `capacity` bytes, or when a sample of the plane says
+// so. `max_table` (2 to 32) bounds the table: one of up to 16 entries codes faster.
+uint64_t encode_rans(const Plane& plane, uint32_t max_table, uint8_t* out, uint64_t capacity, RansScratch& scratch);
 
 // Writes exactly the symbols that `shape` (symbols ignored) asks for to `out`; throws corrupt when the stream yields
 // anything else. Never reads beyond the stream or writes beyond shape.bytes().
-void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
+void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch);
 
 // Version of the zstd library in use: major·10000 + minor·100 + patch.
 uint32_t zstd_version() noexcept;

@@ -1,23 +1,10 @@
-// Order-0 entropy from a sample, in fixed point: a policy that must give the same answer on every machine uses no
-// floating point.
+// Order-0 entropy from a sample, in fixed point.
 #include <array>
 
 #include "csrc/coder/coder.h"
+#include "csrc/coder/log2.h"
 
 namespace mithril {
-
-// log2(x) in 1/65536, for x >= 1, by squaring: 16 fraction bits, exact to the last but rounding down.
-static constexpr uint32_t log2_q16(uint64_t x) {
-  uint32_t whole = 63 - static_cast<uint32_t>(__builtin_clzll(x));
-  uint64_t m = whole > 31 ? x >> (whole - 31) : x << (31 - whole);  // [2^31, 2^32)
-  uint32_t fraction = 0;
-  for (int i = 0; i < 16; i++) {
-    m = m * m >> 31;
-    fraction <<= 1;
-    if (m >> 32) m >>= 1, fraction |= 1;
-  }
-  return whole << 16 | fraction;
-}
 
 uint64_t estimate_bits(const Plane& plane) noexcept {
   constexpr uint64_t kRun = 64, kStride = 1024;
