@@ -47,22 +47,25 @@ static StreamRecord encode_plane(const Plane& plane, bool is_float, const Encode
   if (is_constant(plane)) return {Coder::kConstant, encode_constant(plane, out)};
   uint64_t raw_size = raw_stream_size(plane.count, plane.bits);
   uint64_t capacity = raw_size - raw_size / 64;  // a lesser gain is not worth a decoder's time
+  bool field = is_float && plane.bits <= 8, hard = options.zstd_level >= 16;
+  bool repeats = is_float ? field && has_runs(plane) : has_repeats(plane, scratch.zstd);
+  ByteCounts counts = count_bytes(plane);
+  uint64_t counted = estimate_bits(plane, counts) / 8;
+  // An estimate below 1/32 is not worth the try.
+  if (counted >= raw_size - raw_size / 32 && !repeats) return {Coder::kRaw, encode_raw(plane, out)};
+
+  auto rans = [&](uint64_t room) {
+    return plane.bits <= 8 ? encode_rans(plane, counts, kRansTable, out, room, scratch.rans) : 0;
+  };
+  uint64_t rans_size = rans(capacity);
+  // zstd may be smaller where symbols repeat, and where there are too many for the table of rans; a header is allowed.
+  if (rans_size && !repeats && !hard && rans_size <= counted + counted / 32 + 256) return {Coder::kRans, rans_size};
   // On the fields of floats, where there are symbols to count but no matches to find, level 1 is smaller and faster
   // than 2 to 15.
-  bool field = is_float && plane.bits <= 8, hard = options.zstd_level >= 16;
   int level = field && !hard ? 1 : options.zstd_level;
-  // An estimate below 1/32 is not worth the try.
-  auto promising = [&] { return estimate_bits(plane) / 8 < raw_size - raw_size / 32; };
-  bool repeats = is_float ? field && has_runs(plane) : has_repeats(plane, scratch.zstd);
-  // zstd only where it may be smaller than rans, or rans does not gain.
-  uint64_t zstd_size = 0;
-  bool zstd_first = repeats || ((hard || plane.bits > 8) && promising());
-  if (zstd_first) zstd_size = encode_zstd(plane, level, out, capacity, scratch.zstd);
-  if (plane.bits <= 8)
-    if (uint64_t n = encode_rans(plane, kRansTable, out, zstd_size ? zstd_size - 1 : capacity, scratch.rans))
-      return {Coder::kRans, n};
-  if (!zstd_first && promising()) zstd_size = encode_zstd(plane, level, out, capacity, scratch.zstd);
-  if (zstd_size) return {Coder::kZstd, zstd_size};
+  if (uint64_t n = encode_zstd(plane, level, out, rans_size ? rans_size - 1 : capacity, scratch.zstd))
+    return {Coder::kZstd, n};
+  if (rans_size) return {Coder::kRans, rans(capacity)};  // once more: zstd has written over it
   return {Coder::kRaw, encode_raw(plane, out)};
 }
 

@@ -1,6 +1,7 @@
 // encode: the symbols of a plane → a stream; decode: back, exactly. Coders know symbols, never dtypes. Streams:
 // docs/format.md 6.4.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -53,15 +54,26 @@ constexpr uint64_t raw_stream_size(uint64_t count, uint32_t bits) {
   return bits < 8 ? count / 8 * bits + (count % 8 * bits + 7) / 8 : count * (bits / 8);
 }
 
+// How often each value of a byte occurs: in all bytes of a small plane, else in one of 16.
+struct ByteCounts {
+  std::array<uint32_t, 256> of{};
+  uint64_t total = 0;
+};
+ByteCounts count_bytes(const Plane& plane) noexcept;
+
+// Bits that an order-0 code of the bytes of a plane would take; integers only, so the same everywhere.
+uint64_t estimate_bits(const Plane& plane, const ByteCounts& counts) noexcept;
+
 // Each writes the stream to `out`, which does not overlap the symbols, and returns its size.
 uint64_t encode_raw(const Plane& plane, uint8_t* out) noexcept;
 bool is_constant(const Plane& plane) noexcept;  // at least one symbol, and all equal
 uint64_t encode_constant(const Plane& plane, uint8_t* out) noexcept;
 // 0 when the frame would not fit in `capacity` bytes; levels 1 to 22.
 uint64_t encode_zstd(const Plane& plane, int level, uint8_t* out, uint64_t capacity, ZstdContext& context);
-// Only planes of up to 8 bits. 0 when the stream would not fit in `capacity` bytes, or when a sample of the plane says
-// so. `max_table` (2 to 32) bounds the table: one of up to 16 entries codes faster.
-uint64_t encode_rans(const Plane& plane, uint32_t max_table, uint8_t* out, uint64_t capacity, RansScratch& scratch);
+// Only planes of up to 8 bits. 0 when the stream would not fit in `capacity` bytes, or when the counts say so.
+// `max_table` (2 to 32) bounds the table that is made of the counts: one of up to 16 entries codes faster.
+uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
+                     RansScratch& scratch);
 
 // Writes exactly the symbols that `shape` (symbols ignored) asks for to `out`; throws corrupt when the stream yields
 // anything else. Never reads beyond the stream or writes beyond shape.bytes().
@@ -69,9 +81,5 @@ void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, Code
 
 // Version of the zstd library in use: major·10000 + minor·100 + patch.
 uint32_t zstd_version() noexcept;
-
-// Estimated bits of an order-0 code for all bytes of a plane, from one byte in 16; integers only, so the same
-// everywhere.
-uint64_t estimate_bits(const Plane& plane) noexcept;
 
 }  // namespace mithril

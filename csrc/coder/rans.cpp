@@ -1,4 +1,4 @@
-// rans (docs/format.md 6.5): the table from a sample, the layout of the stream, and its checks; the loops are in
+// rans (docs/format.md 6.5): the table from the counts, the layout of the stream, and its checks; the loops are in
 // rans_kernels_*.cpp.
 #include "csrc/coder/rans.h"
 
@@ -44,31 +44,6 @@ uint8_t* RansScratch::take(uint64_t size) {
 }
 
 // ---- The table
-
-struct Counts {
-  std::array<uint32_t, 256> of{};
-  uint64_t total = 0;
-};
-
-// All symbols of a small plane, else one in 16.
-static Counts count_sample(const Plane& plane) {
-  constexpr uint64_t kRun = 256, kStride = 4096, kAll = 16384;
-  std::array<std::array<uint32_t, 256>, 4> counts{};  // four tables: equal neighbours would wait for each other's store
-  const uint8_t* symbols = plane.symbols;
-  uint64_t n = plane.count, stride = n <= kAll ? kRun : kStride;
-  Counts sum;
-  for (uint64_t at = 0; at < n; at += stride) {
-    uint64_t run = std::min(kRun, n - at), i = 0;
-    if (n - at > stride)
-      for (uint64_t ahead = 0; ahead < kRun; ahead += 64) __builtin_prefetch(symbols + at + stride + ahead);
-    for (; i + 4 <= run; i += 4)
-      for (uint64_t k = 0; k < 4; k++) counts[k][symbols[at + i + k]]++;
-    for (; i < run; i++) counts[0][symbols[at + i]]++;
-    sum.total += run;
-  }
-  for (uint32_t v = 0; v < 256; v++) sum.of[v] = counts[0][v] + counts[1][v] + counts[2][v] + counts[3][v];
-  return sum;
-}
 
 struct Counted {
   uint32_t count;
@@ -130,10 +105,10 @@ static uint64_t stream_size(uint32_t lanes, uint32_t table_size, uint64_t escape
   return kHeader + 2 * table_size - 1 + 2 * lanes + (escapes ? kRare : 0) + (escapes + 1) / 2 + raw_escapes + bytes;
 }
 
-// Fills the table from a sample. Returns the size that the stream will have about, or ~0 for a plane that is too flat
+// Fills the table from the counts. Returns the size that the stream will have about, or ~0 for a plane that is too flat
 // to gain anything.
-static uint64_t choose_table(const Plane& plane, uint32_t max_table, uint32_t lanes, RansTable& table) {
-  Counts counts = count_sample(plane);
+static uint64_t choose_table(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint32_t lanes,
+                             RansTable& table) {
   uint64_t total = std::max<uint64_t>(counts.total, 1);
   bool flat = *std::max_element(counts.of.begin(), counts.of.end()) * uint64_t{64} <= total;
   std::array<Counted, 256> sorted;
@@ -219,12 +194,12 @@ static uint8_t* put(uint8_t* out, const void* data, uint64_t size) {
   return out + size;
 }
 
-uint64_t encode_rans(const Plane& plane, uint32_t max_table, uint8_t* out, uint64_t capacity, RansScratch& scratch,
-                     const RansKernels& kernels) {
+uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
+                     RansScratch& scratch, const RansKernels& kernels) {
   if (plane.count > UINT32_MAX / 2) return 0;
   uint32_t lanes = plane.count < kManySymbols ? 64 : 128;
   RansTable table{};
-  uint64_t estimate = choose_table(plane, max_table, lanes, table);
+  uint64_t estimate = choose_table(plane, counts, max_table, lanes, table);
   if (estimate > capacity && (estimate != ~uint64_t{0} || capacity < plane.count)) return 0;
 
   // Both lists grow downwards from the ends of their halves.
@@ -365,8 +340,9 @@ void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch&
       throw_corrupt("rans stream: the state of lane " + std::to_string(i) + " does not end as it began");
 }
 
-uint64_t encode_rans(const Plane& plane, uint32_t max_table, uint8_t* out, uint64_t capacity, RansScratch& scratch) {
-  return encode_rans(plane, max_table, out, capacity, scratch, rans_kernels(isa()));
+uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
+                     RansScratch& scratch) {
+  return encode_rans(plane, counts, max_table, out, capacity, scratch, rans_kernels(isa()));
 }
 
 void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch) {

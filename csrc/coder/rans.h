@@ -5,8 +5,8 @@
 
 namespace mithril {
 
-uint64_t encode_rans(const Plane& plane, uint32_t max_table, uint8_t* out, uint64_t capacity, RansScratch& scratch,
-                     const RansKernels& kernels);
+uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
+                     RansScratch& scratch, const RansKernels& kernels);
 void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch, const RansKernels& kernels);
 
 }  // namespace mithril

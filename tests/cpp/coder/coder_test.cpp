@@ -69,7 +69,8 @@ const Record kRecords[] = {{"raw",
                             {Content::kConstant, Content::kSkewed, Content::kRandom},
                             [](const Plane& plane, CoderScratch& scratch) {
                               Guarded out(2 * plane.count + 400);
-                              uint64_t n = encode_rans(plane, 32, out.data(), out.size(), scratch.rans);
+                              uint64_t n =
+                                  encode_rans(plane, count_bytes(plane), 32, out.data(), out.size(), scratch.rans);
                               EXPECT_GT(n, 0u);
                               EXPECT_TRUE(out.intact());
                               return Bytes(out.data(), out.data() + n);
