@@ -97,7 +97,8 @@ TEST_P(BlockTest, DecodesEveryTransformAndCoder) {
           Coder c = fits ? coder : Coder::kRaw;
           stream.resize(c == Coder::kRaw        ? encode_raw(plane, stream.data())
                         : c == Coder::kConstant ? encode_constant(plane, stream.data())
-                        : c == Coder::kRans ? encode_rans(plane, count_bytes(plane), 32, stream.data(), stream.size(), scratch.coder.rans)
+                        : c == Coder::kRans ? encode_rans(plane, count_bytes(plane), 32, stream.data(), stream.size(),
+                                                          scratch.coder.rans)
                                             : encode_zstd(plane, 1, stream.data(), stream.size(), scratch.coder.zstd));
           b.streams[k] = {c, stream.size()};
           stored.insert(stored.end(), stream.begin(), stream.end());
