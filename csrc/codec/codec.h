@@ -25,7 +25,7 @@ struct EncoderOptions {
 struct Scratch {
   Buffer planes{2 * kMaxBlockBytes};  // all planes of a block: two bytes for each of an 8-bit float at most
   Buffer block{kMaxBlockBytes};       // a block of which only a part is wanted
-  ZstdContext zstd;
+  CoderScratch coder;
 };
 
 struct EncodedBlock {

@@ -56,7 +56,7 @@ void decode_block(const Table& table, uint64_t number, ByteView stored, const DT
     if (recipe.transform == Transform::kIdentity) {
       if (!(streams[0].coder == Coder::kRaw && out == stored.data))
         decode(streams[0].coder, {at, streams[0].size}, {nullptr, symbols, recipe.planes.symbol_bits[0]}, out,
-               scratch.zstd);
+               scratch.coder);
     } else {
       std::array<const uint8_t*, kMaxPlanes> planes;
       for (uint32_t k = 0; k < recipe.planes.count; at += streams[k++].size) {
@@ -66,7 +66,7 @@ void decode_block(const Table& table, uint64_t number, ByteView stored, const DT
           continue;
         }
         uint8_t* to = scratch.planes.data() + k * symbols;
-        decode(streams[k].coder, {at, streams[k].size}, shape, to, scratch.zstd);
+        decode(streams[k].coder, {at, streams[k].size}, shape, to, scratch.coder);
         planes[k] = to;
       }
       join(recipe.transform, dtype, planes.data(), symbols, out);

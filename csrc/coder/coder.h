@@ -1,10 +1,12 @@
 // encode: the symbols of a plane → a stream; decode: back, exactly. Coders know symbols, never dtypes. Streams:
 // docs/format.md 6.4.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "csrc/base/buffer_pool.h"
 #include "csrc/base/bytes.h"
 #include "csrc/base/ids.h"
 
@@ -32,10 +34,35 @@ class ZstdContext {
   std::unique_ptr<Impl> impl_;
 };
 
+// Memory of one thread for the rans coder; grows to a little more than twice the largest plane.
+class RansScratch {
+ public:
+  uint8_t* take(uint64_t size);  // contents are undefined; valid until the next call
+
+ private:
+  std::unique_ptr<Buffer> buffer_;
+};
+
+// What one thread needs to decode with any coder; reused.
+struct CoderScratch {
+  ZstdContext zstd;
+  RansScratch rans;
+};
+
 // Size of the raw stream of a plane.
 constexpr uint64_t raw_stream_size(uint64_t count, uint32_t bits) {
   return bits < 8 ? count / 8 * bits + (count % 8 * bits + 7) / 8 : count * (bits / 8);
 }
+
+// How often each value of a byte occurs: in all bytes of a small plane, else in one of 16.
+struct ByteCounts {
+  std::array<uint32_t, 256> of{};
+  uint64_t total = 0;
+};
+ByteCounts count_bytes(const Plane& plane) noexcept;
+
+// Bits that an order-0 code of the bytes of a plane would take; integers only, so the same everywhere.
+uint64_t estimate_bits(const Plane& plane, const ByteCounts& counts) noexcept;
 
 // Each writes the stream to `out`, which does not overlap the symbols, and returns its size.
 uint64_t encode_raw(const Plane& plane, uint8_t* out) noexcept;
@@ -43,16 +70,16 @@ bool is_constant(const Plane& plane) noexcept;  // at least one symbol, and all 
 uint64_t encode_constant(const Plane& plane, uint8_t* out) noexcept;
 // 0 when the frame would not fit in `capacity` bytes; levels 1 to 22.
 uint64_t encode_zstd(const Plane& plane, int level, uint8_t* out, uint64_t capacity, ZstdContext& context);
+// Only planes of up to 8 bits. 0 when the stream would not fit in `capacity` bytes, or when the counts say so.
+// `max_table` (2 to 32) bounds the table that is made of the counts: one of up to 16 entries codes faster.
+uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
+                     RansScratch& scratch);
 
 // Writes exactly the symbols that `shape` (symbols ignored) asks for to `out`; throws corrupt when the stream yields
 // anything else. Never reads beyond the stream or writes beyond shape.bytes().
-void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
+void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch);
 
 // Version of the zstd library in use: major·10000 + minor·100 + patch.
 uint32_t zstd_version() noexcept;
-
-// Estimated bits of an order-0 code for all bytes of a plane, from one byte in 16; integers only, so the same
-// everywhere.
-uint64_t estimate_bits(const Plane& plane) noexcept;
 
 }  // namespace mithril

@@ -1,39 +1,35 @@
-// Order-0 entropy from a sample, in fixed point: a policy that must give the same answer on every machine uses no
-// floating point.
-#include <array>
+// What a sample says of a plane: one pass that both the policy and the tables of rans live on.
+#include <algorithm>
 
 #include "csrc/coder/coder.h"
+#include "csrc/coder/log2.h"
 
 namespace mithril {
 
-// log2(x) in 1/65536, for x >= 1, by squaring: 16 fraction bits, exact to the last but rounding down.
-static constexpr uint32_t log2_q16(uint64_t x) {
-  uint32_t whole = 63 - static_cast<uint32_t>(__builtin_clzll(x));
-  uint64_t m = whole > 31 ? x >> (whole - 31) : x << (31 - whole);  // [2^31, 2^32)
-  uint32_t fraction = 0;
-  for (int i = 0; i < 16; i++) {
-    m = m * m >> 31;
-    fraction <<= 1;
-    if (m >> 32) m >>= 1, fraction |= 1;
+ByteCounts count_bytes(const Plane& plane) noexcept {
+  constexpr uint64_t kRun = 256, kStride = 4096, kAll = 16384;
+  std::array<std::array<uint32_t, 256>, 4> counts{};  // four tables: equal neighbours would wait for each other's store
+  uint64_t n = plane.bytes(), stride = n <= kAll ? kRun : kStride;
+  ByteCounts sum;
+  for (uint64_t at = 0; at < n; at += stride) {
+    uint64_t run = std::min(kRun, n - at), i = 0;
+    if (n - at > stride + kRun)
+      for (uint64_t ahead = 0; ahead < kRun; ahead += 64) __builtin_prefetch(plane.symbols + at + stride + ahead);
+    for (; i + 4 <= run; i += 4)
+      for (uint64_t k = 0; k < 4; k++) counts[k][plane.symbols[at + i + k]]++;
+    for (; i < run; i++) counts[0][plane.symbols[at + i]]++;
+    sum.total += run;
   }
-  return whole << 16 | fraction;
+  for (uint32_t v = 0; v < 256; v++) sum.of[v] = counts[0][v] + counts[1][v] + counts[2][v] + counts[3][v];
+  return sum;
 }
 
-uint64_t estimate_bits(const Plane& plane) noexcept {
-  constexpr uint64_t kRun = 64, kStride = 1024;
-  std::array<std::array<uint32_t, 256>, 2> counts{};  // two tables: equal neighbours would wait for each other's store
-  uint64_t n = plane.bytes(), sampled = 0;
-  uint64_t stride = n <= 4 * kStride ? kRun : kStride;
-  for (uint64_t at = 0; at < n; at += stride) {
-    uint64_t run = n - at < kRun ? n - at : kRun;
-    for (uint64_t i = 0; i < run; i++) counts[i & 1][plane.symbols[at + i]]++;
-    sampled += run;
-  }
-  if (sampled == 0) return 0;
-  uint64_t bits_q16 = sampled * log2_q16(sampled);
-  for (int s = 0; s < 256; s++)
-    if (uint64_t c = counts[0][s] + counts[1][s]) bits_q16 -= c * log2_q16(c);
-  return (bits_q16 >> 16) * n / sampled;
+uint64_t estimate_bits(const Plane& plane, const ByteCounts& counts) noexcept {
+  if (counts.total == 0) return 0;
+  uint64_t bits_q16 = counts.total * log2_q16(counts.total);
+  for (uint64_t c : counts.of)
+    if (c) bits_q16 -= c * log2_q16(c);
+  return (bits_q16 >> 16) * plane.bytes() / counts.total;
 }
 
 }  // namespace mithril

@@ -102,12 +102,14 @@ static void decode_constant(ByteView stream, const Plane& shape, uint8_t* out) {
 }
 
 void decode_zstd(ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
+void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch);
 
-void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context) {
+void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch) {
   switch (coder) {
     case Coder::kRaw: return decode_raw(stream, shape, out);  // cannot yield a symbol that is too large
     case Coder::kConstant: decode_constant(stream, shape, out); break;
-    case Coder::kZstd: decode_zstd(stream, shape, out, context); break;
+    case Coder::kZstd: decode_zstd(stream, shape, out, scratch.zstd); break;
+    case Coder::kRans: decode_rans(stream, shape, out, scratch.rans); break;
   }
   if (shape.bits < 8) {
     uint8_t all = 0;

@@ -104,7 +104,7 @@ Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_
     for (uint32_t k = 0; k < table.recipes[block.recipe].planes.count; k++) {
       StreamRecord s;
       uint16_t coder = c.u16("coder");
-      if (coder > static_cast<uint16_t>(Coder::kZstd)) c.unsupported("coder", std::to_string(coder) + " is not known");
+      if (coder > static_cast<uint16_t>(Coder::kRans)) c.unsupported("coder", std::to_string(coder) + " is not known");
       s.coder = static_cast<Coder>(coder);
       c.zeros(2, "reserved"), c.zeros(4, "model");
       s.size = c.u64("stream_size");

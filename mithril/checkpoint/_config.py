@@ -25,8 +25,9 @@ class CompressionConfig:
 
     zstd_level: int = 3
     """1 to 22: how hard zstd works, in the planes that it codes. On integers and bytes, and on floats without
-    `byte_grouping`, higher is smaller and slower to write. The fields of floats are coded at level 1 up to level 15,
-    where 1 is both smallest and fastest, and at the level itself from 16 on. From 19 on blocks are 1 MiB instead of
+    `byte_grouping`, higher is smaller and slower to write. The fields of floats mostly go to a faster coder that has no
+    level; those that zstd codes get level 1 up to level 15, where 1 is both smallest and fastest, and the level itself
+    from 16 on, when it is tried on all of them. From 19 on blocks are 1 MiB instead of
     256 KiB, so reading a small slice decodes more."""
     byte_grouping: bool = True
     """Whether floats are split into their fields (exponents, mantissas) and integers into bytes, coded apart."""

@@ -103,7 +103,7 @@ def combinations(dtype: Dtype) -> list[Item]:
     for transform in allowed:
         planes = len(plane_bits(TRANSFORMS[transform], dtype) or ())
         rotated = [("raw", "zstd")[k % 2] for k in range(planes)]
-        for coders in ("raw", "zstd", "smallest", rotated):
+        for coders in ("raw", "zstd", "rans", "smallest", rotated):
             for numel, block_elements in ((0, 5), (1, 1), (7, 100), (40, 13), (300, 128)):
                 name = f"{transform} {coders} {numel}"
                 data = sample(dtype, numel, "special", numel)
@@ -112,7 +112,7 @@ def combinations(dtype: Dtype) -> list[Item]:
         component = sample(dtype, 1, "trained")[: dtype.component]
         data = component * (17 * dtype.size // dtype.component)
         items.append(Item(f"{transform} constant", dtype.name, (17,), data, codings=[(transform, "constant")]))
-    codings = [(transform, coders) for transform in allowed for coders in ("zstd", "raw", "smallest")]
+    codings = [(transform, coders) for transform in allowed for coders in ("zstd", "raw", "rans", "smallest")]
     data = sample(dtype, 100, "trained")
     items.append(Item("several recipes", dtype.name, (10, 10), data, block_elements=11, codings=codings))
     return items
@@ -506,7 +506,7 @@ def items_of_any_kind(draw: st.DrawFn) -> list[Item]:
             shape = draw(st.lists(st.integers(0, 5), max_size=4))
             data = sample(dtype, math.prod(shape), draw(st.sampled_from(SAMPLES)), draw(st.integers(0, 99)))
             allowed = [transform for transform, number in TRANSFORMS.items() if plane_bits(number, dtype)]
-            coding = st.tuples(st.sampled_from(allowed), st.sampled_from(("raw", "zstd", "smallest")))
+            coding = st.tuples(st.sampled_from(allowed), st.sampled_from(("raw", "zstd", "rans", "smallest")))
             codings = draw(st.lists(coding, min_size=1, max_size=3))
             order = draw(st.permutations(range(len(shape))))
             blocks = draw(st.integers(1, 60))

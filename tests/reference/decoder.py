@@ -22,7 +22,7 @@ MAX_VALUE = 64 << 20
 MAX_DIMS, MAX_RECIPES, MAX_PLANES, MAX_MODELS = 64, 256, 16, 65536
 
 KINDS = ("tensor", "alias", "value", "foreign")
-CODERS, TRANSFORMS, CONTEXTS, BASES, ENVELOPES, LAYOUTS = range(3), range(3), {0}, {0}, {0}, {0}  # known ids
+CODERS, TRANSFORMS, CONTEXTS, BASES, ENVELOPES, LAYOUTS = range(4), range(3), {0}, {0}, {0}, {0}  # known ids
 
 
 @dataclass

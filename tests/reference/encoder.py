@@ -7,6 +7,8 @@ one. A key that names no field is an error.
 """
 
 import math
+import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +21,14 @@ from .planes import DTYPES, Dtype, plane_bits
 DTYPES_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 KINDS = {"tensor": 0, "alias": 1, "value": 2, "foreign": 3}
 TRANSFORMS = {"identity": 0, "byte_planes": 1, "float_fields": 2}
-CODERS = {"raw": 0, "constant": 1, "zstd": 2}
+CODERS = {"raw": 0, "constant": 1, "zstd": 2, "rans": 3}
 
 
 @dataclass
 class Item:
     """An entry to write. `codings` holds (transform, coder or coder per plane) of the blocks in turn, the last one for
-    all the rest. Coder "smallest" takes what is smallest for the plane; "zstd" becomes raw where its stream would be
-    longer than the raw one, which the format forbids."""
+    all the rest. Coder "smallest" takes what is smallest for the plane; "zstd" and "rans" become raw where their stream
+    would be longer than the raw one, which the format forbids, and rans on planes of more than 8 bits."""
 
     name: str = ""
     dtype: str = "uint8"
@@ -275,7 +277,7 @@ def symbols_of(plane: list[int]) -> list[bytes]:
 
 def encode_stream(coder: str, symbols: list[bytes], bits: int) -> tuple[str, bytes]:
     if coder == "smallest":
-        streams = [encode_stream(name, symbols, bits) for name in ("raw", "zstd")]
+        streams = [encode_stream(name, symbols, bits) for name in ("raw", "zstd", "rans")]
         if len(set(symbols)) == 1:
             streams.append(encode_stream("constant", symbols, bits))
         return min(streams, key=lambda stream: len(stream[1]))
@@ -284,8 +286,39 @@ def encode_stream(coder: str, symbols: list[bytes], bits: int) -> tuple[str, byt
     if coder == "constant":
         assert len(set(symbols)) == 1, "the symbols of the plane differ"
         return coder, symbols[0]
-    stream, raw = zstandard.ZstdCompressor(level=3).compress(b"".join(symbols)), pack(symbols, bits)
+    raw = pack(symbols, bits)
+    if coder == "rans":
+        stream = rans_stream(b"".join(symbols)) if bits <= 8 else raw + b"."
+    else:
+        stream = zstandard.ZstdCompressor(level=3).compress(b"".join(symbols))
     return (coder, stream) if len(stream) <= len(raw) else ("raw", raw)
+
+
+def rans_stream(symbols: bytes, lanes: int = 64, table: int = 16) -> bytes:
+    """Section 6.5: the commonest values in the table, the next 15 as nibbles."""
+    common = [value for value, _ in Counter(symbols).most_common(table - 1 + 15)] or [0]
+    values, rare = common[: table - 1], bytes(common[table - 1 :])
+    size = len(values) + 1
+    shares = [1 + 255 * symbols.count(value) // (len(symbols) + 1) * (256 - size) // 256 for value in values]
+    frequencies = [256 - 1 - sum(shares[1:]), *shares[1:], 1]
+    states, coded, escapes = [256] * lanes, bytearray(), []
+    padded = symbols + bytes(values[:1]) * (-len(symbols) % lanes)
+    for j in reversed(range(len(padded))):
+        k = values.index(padded[j]) if padded[j] in values else size - 1
+        if k == size - 1:
+            escapes.insert(0, padded[j])
+        if states[j % lanes] // 256 >= frequencies[k]:
+            coded.insert(0, states[j % lanes] % 256)
+            states[j % lanes] //= 256
+        head, rest = divmod(states[j % lanes], frequencies[k])
+        states[j % lanes] = 256 * head + sum(frequencies[:k]) + rest
+    numbers = [rare.index(value) if value in rare else 15 for value in escapes]
+    numbers += [0] * (len(numbers) % 2)
+    raw = bytes(value for value in escapes if value not in rare)
+    head = struct.pack("<BBHIII", lanes, size, 0, len(escapes), len(raw), len(coded)) + bytes(values + frequencies)
+    head += bytes(state >> 8 for state in states) + bytes(state & 255 for state in states)
+    nibbles = bytes(a | b << 4 for a, b in zip(numbers[::2], numbers[1::2], strict=True))
+    return head + (rare.ljust(15, b"\0") if escapes else b"") + nibbles + raw + bytes(coded)
 
 
 def pack(symbols: list[bytes], bits: int) -> bytes:

@@ -8,7 +8,7 @@ from .errors import FormatError, require
 
 MAX_BLOCK_BYTES = 1 << 20
 IDENTITY, BYTE_PLANES, FLOAT_FIELDS = 0, 1, 2  # transforms
-RAW, CONSTANT, ZSTD = 0, 1, 2  # coders
+RAW, CONSTANT, ZSTD, RANS = 0, 1, 2, 3  # coders
 
 
 class Dtype(NamedTuple):
@@ -92,8 +92,11 @@ def decode_stream(coder: int, stream: bytes, count: int, bits: int, offset: int)
     elif coder == CONSTANT:
         require(len(stream) == width, "stream.size", offset)
         symbols = stream * count
-    else:
+    elif coder == ZSTD:
         symbols = decode_zstd(stream, count * width, offset)
+    else:
+        require(bits <= 8, "stream.coder", offset)
+        symbols = decode_rans(stream, count, offset)
     require(bits >= 8 or all(symbol < 1 << bits for symbol in symbols), "stream.symbol", offset)
     return symbols
 
@@ -117,6 +120,55 @@ def decode_zstd(stream: bytes, size: int, offset: int) -> bytes:
         raise FormatError("corrupt", "zstd.frame", offset) from None
     require(len(symbols) == size, "zstd.content_size", offset)
     return symbols
+
+
+def decode_rans(stream: bytes, count: int, offset: int) -> bytes:  # 6.5
+    at = 0
+
+    def take(size: int, field: str) -> bytes:
+        nonlocal at
+        require(size <= len(stream) - at, f"rans.{field}", offset + at)
+        at += size
+        return stream[at - size : at]
+
+    lanes, size = take(1, "lanes")[0], take(1, "table_size")[0]
+    require(lanes in (64, 128), "rans.lanes", offset)
+    require(2 <= size <= 32, "rans.table_size", offset + 1)
+    require(take(2, "reserved") == bytes(2), "rans.reserved", offset + 2)
+    fields = ("escape_count", "raw_escape_count", "rans_size")
+    escape_count, raw_count, rans_size = (int.from_bytes(take(4, field), "little") for field in fields)
+    require(escape_count <= count, "rans.escape_count", offset + 4)
+    values = take(size - 1, "values")
+    require(len(set(values)) == size - 1, "rans.values", offset + 16)
+    frequencies = take(size, "frequencies")
+    require(0 not in frequencies and sum(frequencies) == 256, "rans.frequencies", offset + 15 + size)
+    high, low = take(lanes, "high"), take(lanes, "low")
+    require(0 not in high, "rans.high", offset + 15 + 2 * size)
+    rare, nibbles = take(15 if escape_count else 0, "rare"), take(-(-escape_count // 2), "nibbles")
+    raw, data = take(raw_count, "raw_escapes"), take(rans_size, "bytes")
+    require(at == len(stream), "rans.size", offset)
+
+    numbers = [half for byte in nibbles for half in (byte & 15, byte >> 4)]
+    require(not any(numbers[escape_count:]), "rans.nibbles", offset)
+    require(numbers.count(15) == raw_count, "rans.raw_escape_count", offset + 8)
+    in_full = iter(raw)
+    escapes = iter([rare[number] if number < 15 else next(in_full) for number in numbers[:escape_count]])
+    slots = [k for k, frequency in enumerate(frequencies) for _ in range(frequency)]
+    starts = [sum(frequencies[:k]) for k in range(size)]
+    states, coded, symbols = [256 * x + y for x, y in zip(high, low, strict=True)], iter(data), bytearray()
+    try:
+        for j in range(-(-count // lanes) * lanes):
+            head, slot = divmod(states[j % lanes], 256)
+            k = slots[slot]
+            state = frequencies[k] * head + slot - starts[k]
+            states[j % lanes] = state if state >= 256 else 256 * state + next(coded)
+            require(k < size - 1 or j < count, "rans.padding", offset)
+            symbols.append(values[k] if k < size - 1 else next(escapes))
+    except StopIteration:
+        raise FormatError("corrupt", "rans.bytes", offset) from None
+    require(states == [256] * lanes, "rans.states", offset)
+    require(next(coded, None) is None and next(escapes, None) is None, "rans.bytes", offset)
+    return bytes(symbols[:count])
 
 
 def join_float_fields(planes: list[bytes], dtype: Dtype) -> bytes:  # 6.3

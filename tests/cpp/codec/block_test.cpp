@@ -74,7 +74,7 @@ TEST_P(BlockTest, DecodesEveryTransformAndCoder) {
   const DTypeInfo& d = GetParam();
   for (uint64_t elements : {1, 65, 3000})
     for (Transform transform : {Transform::kIdentity, Transform::kBytePlanes, Transform::kFloatFields})
-      for (Coder coder : {Coder::kRaw, Coder::kConstant, Coder::kZstd}) {
+      for (Coder coder : {Coder::kRaw, Coder::kConstant, Coder::kZstd, Coder::kRans}) {
         EncodedBlock b;
         b.transform = transform;
         b.planes = planes_of(transform, d);
@@ -92,11 +92,14 @@ TEST_P(BlockTest, DecodesEveryTransformAndCoder) {
         Bytes stored;
         for (uint32_t k = 0; k < b.planes.count; k++) {
           Plane plane{planes[k].data(), symbols, b.planes.symbol_bits[k]};
-          Bytes stream(plane.bytes() + 64);
-          Coder c = coder == Coder::kConstant && !is_constant(plane) ? Coder::kRaw : coder;
+          Bytes stream(2 * plane.bytes() + 400);
+          bool fits = coder == Coder::kConstant ? is_constant(plane) : coder != Coder::kRans || plane.bits <= 8;
+          Coder c = fits ? coder : Coder::kRaw;
           stream.resize(c == Coder::kRaw        ? encode_raw(plane, stream.data())
                         : c == Coder::kConstant ? encode_constant(plane, stream.data())
-                                                : encode_zstd(plane, 1, stream.data(), stream.size(), scratch.zstd));
+                        : c == Coder::kRans ? encode_rans(plane, count_bytes(plane), 32, stream.data(), stream.size(),
+                                                          scratch.coder.rans)
+                                            : encode_zstd(plane, 1, stream.data(), stream.size(), scratch.coder.zstd));
           b.streams[k] = {c, stream.size()};
           stored.insert(stored.end(), stream.begin(), stream.end());
         }
@@ -119,7 +122,9 @@ TEST_P(BlockTest, DamageIsCorrupt) {
       stored[at] ^= 1;
       EXPECT_ERROR(kCorrupt, "a: block 0 (offset 0): stored_checksum", decode());
       t.blocks[0].stored_checksum = xxh3_64(stored.data(), stored.size());  // and with a checksum that agrees
-      EXPECT_ERROR(kCorrupt, "a: block 0 (offset 0)", decode());
+      if (!fails(ErrorKind::kCorrupt, "a: block 0 (offset 0)", decode)) {
+        EXPECT_TRUE(back == raw) << "a byte that means nothing";
+      }
       stored[at] ^= 1;
       t.blocks[0].stored_checksum = b.stored_checksum;
     }

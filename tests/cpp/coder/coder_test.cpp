@@ -30,13 +30,14 @@ struct Record {
   Coder coder;
   Content contents[3];
   // Writes a stream into exactly the room that the declaration asks for.
-  Bytes (*encode)(const Plane&, ZstdContext&);
+  Bytes (*encode)(const Plane&, CoderScratch&);
+  uint32_t max_bits = 128;
 };
 
 const Record kRecords[] = {{"raw",
                             Coder::kRaw,
                             {Content::kConstant, Content::kSkewed, Content::kRandom},
-                            [](const Plane& plane, ZstdContext&) {
+                            [](const Plane& plane, CoderScratch&) {
                               Guarded out(raw_stream_size(plane.count, plane.bits));
                               EXPECT_EQ(encode_raw(plane, out.data()), out.size());
                               EXPECT_TRUE(out.intact());
@@ -45,7 +46,7 @@ const Record kRecords[] = {{"raw",
                            {"constant",
                             Coder::kConstant,
                             {Content::kConstant, Content::kConstant, Content::kConstant},
-                            [](const Plane& plane, ZstdContext&) {
+                            [](const Plane& plane, CoderScratch&) {
                               Guarded out((plane.bits + 7) / 8);
                               if (plane.count) {
                                 EXPECT_EQ(encode_constant(plane, out.data()), out.size());
@@ -56,13 +57,25 @@ const Record kRecords[] = {{"raw",
                            {"zstd",
                             Coder::kZstd,
                             {Content::kConstant, Content::kSkewed, Content::kRandom},
-                            [](const Plane& plane, ZstdContext& zstd) {
+                            [](const Plane& plane, CoderScratch& scratch) {
                               Guarded out(plane.bytes() + 64);
-                              uint64_t n = encode_zstd(plane, 3, out.data(), out.size(), zstd);
+                              uint64_t n = encode_zstd(plane, 3, out.data(), out.size(), scratch.zstd);
                               EXPECT_GT(n, 0u);
                               EXPECT_TRUE(out.intact());
                               return Bytes(out.data(), out.data() + n);
-                            }}};
+                            }},
+                           {"rans",
+                            Coder::kRans,
+                            {Content::kConstant, Content::kSkewed, Content::kRandom},
+                            [](const Plane& plane, CoderScratch& scratch) {
+                              Guarded out(2 * plane.count + 400);
+                              uint64_t n =
+                                  encode_rans(plane, count_bytes(plane), 32, out.data(), out.size(), scratch.rans);
+                              EXPECT_GT(n, 0u);
+                              EXPECT_TRUE(out.intact());
+                              return Bytes(out.data(), out.data() + n);
+                            },
+                            8}};
 
 class CoderTest : public testing::TestWithParam<Record> {
  protected:
@@ -72,7 +85,7 @@ class CoderTest : public testing::TestWithParam<Record> {
     Guarded out(shape.bytes());
     bool decoded = true;
     try {
-      decode(GetParam().coder, {stream.data(), stream.size()}, shape, out.data(), zstd);
+      decode(GetParam().coder, {stream.data(), stream.size()}, shape, out.data(), scratch);
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::kCorrupt) << e.what();
       decoded = false;
@@ -86,22 +99,29 @@ class CoderTest : public testing::TestWithParam<Record> {
   void round_trip(Content content, uint64_t count, uint32_t bits) {
     SCOPED_TRACE(testing::Message() << count << " symbols of " << bits << " bits");
     Bytes plane = symbols(content, count, bits, count + bits), back;
-    Bytes stream = GetParam().encode({plane.data(), count, bits}, zstd);
+    Bytes stream = GetParam().encode({plane.data(), count, bits}, scratch);
     ASSERT_TRUE(decodes(stream, count, bits, &back));
     ASSERT_TRUE(back == plane);
     // The count is the reader's, and the stream must agree with it. Packed symbols share bytes, a constant is any
-    // count.
-    uint64_t step = GetParam().coder == Coder::kRaw && bits < 8 ? 8 : 1;
+    // count, and rans pads to its lanes.
+    uint64_t step = GetParam().coder == Coder::kRans ? 64 : GetParam().coder == Coder::kRaw && bits < 8 ? 8 : 1;
     if (GetParam().coder != Coder::kConstant && count > step) {
       EXPECT_FALSE(decodes(stream, count - step, bits) || decodes(stream, count + step, bits));
     }
   }
 
-  ZstdContext zstd;
+  std::vector<uint32_t> widths() const {
+    std::vector<uint32_t> widths;
+    for (uint32_t bits : kWidths)
+      if (bits <= GetParam().max_bits) widths.push_back(bits);
+    return widths;
+  }
+
+  CoderScratch scratch;
 };
 
 TEST_P(CoderTest, RoundTrip) {
-  for (uint32_t bits : kWidths)
+  for (uint32_t bits : widths())
     for (Content content : GetParam().contents) {
       for (uint64_t count = 0; count <= 140; count++) round_trip(content, count, bits);
       round_trip(content, 20000 / ((bits + 7) / 8) + 3, bits);
@@ -110,10 +130,10 @@ TEST_P(CoderTest, RoundTrip) {
 }
 
 TEST_P(CoderTest, EveryTruncationIsCorrupt) {
-  for (uint32_t bits : kWidths)
+  for (uint32_t bits : widths())
     for (uint64_t count : {1, 9, 300}) {
       Bytes plane = symbols(GetParam().contents[1], count, bits, 5);
-      Bytes stream = GetParam().encode({plane.data(), count, bits}, zstd);
+      Bytes stream = GetParam().encode({plane.data(), count, bits}, scratch);
       for (size_t n = 0; n < stream.size(); n++)
         EXPECT_FALSE(decodes(Bytes(stream.begin(), stream.begin() + n), count, bits)) << bits << " bits, cut at " << n;
       stream.push_back(0);
@@ -122,10 +142,10 @@ TEST_P(CoderTest, EveryTruncationIsCorrupt) {
 }
 
 TEST_P(CoderTest, EveryBitFlipDecodesOrIsCorrupt) {
-  for (uint32_t bits : kWidths)
+  for (uint32_t bits : widths())
     for (uint64_t count : {1, 9, 300}) {
       Bytes plane = symbols(GetParam().contents[1], count, bits, 5);
-      Bytes stream = GetParam().encode({plane.data(), count, bits}, zstd);
+      Bytes stream = GetParam().encode({plane.data(), count, bits}, scratch);
       for (size_t bit = 0; bit < 8 * stream.size(); bit++) {
         stream[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
         decodes(stream, count, bits);
@@ -135,7 +155,7 @@ TEST_P(CoderTest, EveryBitFlipDecodesOrIsCorrupt) {
 }
 
 TEST_P(CoderTest, GarbageDecodesOrIsCorrupt) {
-  for (uint32_t bits : kWidths)
+  for (uint32_t bits : widths())
     for (uint64_t size = 0; size < 60; size++) decodes(random_bytes(size, size), size, bits);
 }
 
@@ -158,11 +178,11 @@ TEST(Raw, PacksAsTheFormatSays) {  // bit k of symbol i is bit i·b + k of the s
 }
 
 TEST(Raw, UnusedBitsAreZero) {
-  ZstdContext zstd;
+  CoderScratch scratch;
   uint8_t stream = 0xff, out[2];
-  EXPECT_ERROR(kCorrupt, "unused bits", decode(Coder::kRaw, {&stream, 1}, {nullptr, 2, 3}, out, zstd));
+  EXPECT_ERROR(kCorrupt, "unused bits", decode(Coder::kRaw, {&stream, 1}, {nullptr, 2, 3}, out, scratch));
   stream = 0x3f;
-  decode(Coder::kRaw, {&stream, 1}, {nullptr, 2, 3}, out, zstd);
+  decode(Coder::kRaw, {&stream, 1}, {nullptr, 2, 3}, out, scratch);
   EXPECT_EQ(out[1], 7);
 }
 
@@ -178,13 +198,14 @@ TEST(Constant, IsConstant) {
 }
 
 TEST(Symbols, WithBitsAboveTheirWidthAreCorrupt) {
-  ZstdContext zstd;
+  CoderScratch scratch;
   for (uint32_t bits = 1; bits < 8; bits++) {
     Bytes plane(50, static_cast<uint8_t>((1 << bits) - 1)), out(50), stream(200);
     auto decode_after = [&](Coder coder) {
-      uint64_t n = coder == Coder::kZstd ? encode_zstd({plane.data(), 50, 8}, 3, stream.data(), stream.size(), zstd)
-                                         : encode_constant({plane.data(), 50, 8}, stream.data());
-      decode(coder, {stream.data(), n}, {nullptr, 50, bits}, out.data(), zstd);
+      uint64_t n = coder == Coder::kZstd
+                       ? encode_zstd({plane.data(), 50, 8}, 3, stream.data(), stream.size(), scratch.zstd)
+                       : encode_constant({plane.data(), 50, 8}, stream.data());
+      decode(coder, {stream.data(), n}, {nullptr, 50, bits}, out.data(), scratch);
     };
     EXPECT_NO_THROW(decode_after(Coder::kConstant));
     EXPECT_NO_THROW(decode_after(Coder::kZstd));

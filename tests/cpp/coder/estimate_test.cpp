@@ -6,7 +6,10 @@
 namespace mithril {
 namespace {
 
-uint64_t estimate(const Bytes& b) { return estimate_bits({b.data(), b.size(), 8}); }
+uint64_t estimate(const Bytes& b) {
+  Plane plane{b.data(), b.size(), 8};
+  return estimate_bits(plane, count_bytes(plane));
+}
 
 TEST(Estimate, NoneForNothingOrConstant) {
   EXPECT_EQ(estimate({}), 0u);
@@ -25,7 +28,10 @@ TEST(Estimate, NearTheEntropy) {
 
 TEST(Estimate, NeverMoreThanTheBytes) {
   Bytes bytes = random_bytes(70000, 9);
-  for (uint64_t n = 0; n < 70000; n += n < 300 ? 1 : 997) EXPECT_LE(estimate_bits({bytes.data(), n, 8}), 8 * n) << n;
+  for (uint64_t n = 0; n < 70000; n += n < 300 ? 1 : 997) {
+    Plane plane{bytes.data(), n, 8};
+    EXPECT_LE(estimate_bits(plane, count_bytes(plane)), 8 * n) << n;
+  }
 }
 
 }  // namespace

@@ -55,12 +55,12 @@ const Row kRows[] = {
 };
 
 TEST(Zstd, FramesByHand) {
-  ZstdContext zstd;
+  CoderScratch scratch;
   for (const Row& row : kRows) {
     SCOPED_TRACE(row.what);
     Guarded out(8);
     auto decode_row = [&] {
-      decode(Coder::kZstd, {row.stream.data(), row.stream.size()}, {nullptr, 8, 8}, out.data(), zstd);
+      decode(Coder::kZstd, {row.stream.data(), row.stream.size()}, {nullptr, 8, 8}, out.data(), scratch);
       if (Bytes(out.data(), out.data() + 8) != kContent) throw_corrupt("differs");
     };
     if (row.error)
@@ -72,35 +72,35 @@ TEST(Zstd, FramesByHand) {
 }
 
 TEST(Zstd, ZeroWhenTheFrameDoesNotFit) {
-  ZstdContext zstd;
+  CoderScratch scratch;
   Bytes random = random_bytes(1000, 1);
   Plane plane{random.data(), 1000, 8};
   for (uint64_t capacity : {0, 1, 8, 500, 999}) {
     Guarded out(capacity);
-    EXPECT_EQ(encode_zstd(plane, 3, out.data(), capacity, zstd), 0u);
+    EXPECT_EQ(encode_zstd(plane, 3, out.data(), capacity, scratch.zstd), 0u);
     EXPECT_TRUE(out.intact());
   }
 }
 
 TEST(Zstd, EveryLevelRoundTrips) {
-  ZstdContext zstd;
+  CoderScratch scratch;
   Bytes bytes = sample(info(DType::kInt32), Pattern::kCounter, 5000), out(bytes.size()), stream(bytes.size());
   for (int level = 1; level <= 22; level++) {
-    uint64_t n = encode_zstd({bytes.data(), 5000, 32}, level, stream.data(), stream.size(), zstd);
+    uint64_t n = encode_zstd({bytes.data(), 5000, 32}, level, stream.data(), stream.size(), scratch.zstd);
     ASSERT_GT(n, 0u);
-    decode(Coder::kZstd, {stream.data(), n}, {nullptr, 5000, 32}, out.data(), zstd);
+    decode(Coder::kZstd, {stream.data(), n}, {nullptr, 5000, 32}, out.data(), scratch);
     EXPECT_TRUE(out == bytes);
   }
   EXPECT_GE(zstd_version(), 10400u);
 }
 
 TEST(Zstd, ContextWorksAfterAnError) {
-  ZstdContext zstd;
+  CoderScratch scratch;
   Bytes good = kRows[0].stream, bad = kRows[5 + 1].stream, out(8);
   for (int i = 0; i < 3; i++) {
     EXPECT_ERROR(kCorrupt, "checksum",
-                 decode(Coder::kZstd, {bad.data(), bad.size()}, {nullptr, 8, 8}, out.data(), zstd));
-    decode(Coder::kZstd, {good.data(), good.size()}, {nullptr, 8, 8}, out.data(), zstd);
+                 decode(Coder::kZstd, {bad.data(), bad.size()}, {nullptr, 8, 8}, out.data(), scratch));
+    decode(Coder::kZstd, {good.data(), good.size()}, {nullptr, 8, 8}, out.data(), scratch);
     EXPECT_TRUE(out == kContent);
   }
 }

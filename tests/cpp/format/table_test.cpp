@@ -132,7 +132,7 @@ const Edit kEdits[] = {
     {"recipe 0xffff", 92, 0xffff, 2, ErrorKind::kCorrupt, "out of range"},
     {"envelope", 94, 1, 2, ErrorKind::kUnsupported, "envelope 1"},
     {"envelope_size", 96, 1, 4, ErrorKind::kCorrupt, "envelope_size"},
-    {"coder 3", 100, 3, 2, ErrorKind::kUnsupported, "coder 3"},
+    {"coder 4", 100, 4, 2, ErrorKind::kUnsupported, "coder 4"},
     {"reserved of a stream", 102, 1, 2, ErrorKind::kCorrupt, "reserved"},
     {"model 1", 104, 1, 4, ErrorKind::kCorrupt, "model"},
     {"stream_size", 108, 2, 8, ErrorKind::kCorrupt, "stream_size"},
