@@ -39,15 +39,21 @@ def main(arguments: list[str]) -> None:
         mp.start_processes(rank_main, (work, options.rounds, options.steps), nprocs=RANKS, start_method="spawn")
         result = json.loads((Path(work) / "result.json").read_text())
         result["eighth"] = read_an_eighth(Path(work) / "benchmarks.dcp.compressed")
-    raw = result["raw_bytes"]
-    for name, row in result["rows"].items():
-        print(
-            f"{name:32} save {row['save_s']:6.2f} s  load {row['load_s']:6.2f} s  "
-            f"disk {row['disk_bytes'] / 1e6:7.1f} MB  ratio {raw / row['disk_bytes']:.3f}  "
-            f"memory +{row['memory_bytes'] / 2**20:.0f} MiB"
-        )
+    print(table(result))
     print("one process reads 1/8 of the rows of every tensor:", result["eighth"])
     print(measure.write("dcp", result))
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows in Markdown, as they stand in the README."""
+    raw = result["raw_bytes"]
+    lines = ["| | on disk | ratio | save | load | memory while saving |", "| --- | --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {name} | {row['disk_bytes'] / 1e6:.0f} MB | {raw / row['disk_bytes']:.3f} | {row['save_s']:.2f} s "
+        f"| {row['load_s']:.2f} s | +{row['memory_bytes'] / 1e6:.0f} MB |"
+        for name, row in result["rows"].items()
+    ]
+    return "\n".join(lines)
 
 
 def read_an_eighth(folder: Path) -> dict[str, int]:

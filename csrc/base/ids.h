@@ -6,6 +6,7 @@ namespace mithril {
 
 enum class Transform : uint16_t { kIdentity = 0, kBytePlanes = 1, kFloatFields = 2 };
 enum class Coder : uint16_t { kRaw = 0, kConstant = 1, kZstd = 2, kRans = 3 };
+inline constexpr uint16_t kTransforms = 3, kCoders = 4;  // ids from here on are unknown
 enum class EntryKind : uint16_t { kTensor = 0, kAlias = 1, kValue = 2, kForeign = 3 };
 
 inline constexpr uint16_t kMajor = 1;

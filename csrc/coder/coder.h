@@ -64,19 +64,27 @@ ByteCounts count_bytes(const Plane& plane) noexcept;
 // Bits that an order-0 code of the bytes of a plane would take; integers only, so the same everywhere.
 uint64_t estimate_bits(const Plane& plane, const ByteCounts& counts) noexcept;
 
-// Each writes the stream to `out`, which does not overlap the symbols, and returns its size.
+// The encoders write the stream to `out`, which does not overlap the symbols, and return its size. The decoders write
+// exactly the symbols that `shape` (symbols ignored) asks for to `out`, and throw corrupt when the stream yields
+// anything else; they never read beyond the stream or write beyond shape.bytes().
 uint64_t encode_raw(const Plane& plane, uint8_t* out) noexcept;
+void decode_raw(ByteView stream, const Plane& shape, uint8_t* out);
+
 bool is_constant(const Plane& plane) noexcept;  // at least one symbol, and all equal
 uint64_t encode_constant(const Plane& plane, uint8_t* out) noexcept;
+void decode_constant(ByteView stream, const Plane& shape, uint8_t* out);
+
 // 0 when the frame would not fit in `capacity` bytes; levels 1 to 22.
 uint64_t encode_zstd(const Plane& plane, int level, uint8_t* out, uint64_t capacity, ZstdContext& context);
+void decode_zstd(ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
+
 // Only planes of up to 8 bits. 0 when the stream would not fit in `capacity` bytes, or when the counts say so.
 // `max_table` (2 to 32) bounds the table that is made of the counts: one of up to 16 entries codes faster.
 uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
                      RansScratch& scratch);
+void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch);
 
-// Writes exactly the symbols that `shape` (symbols ignored) asks for to `out`; throws corrupt when the stream yields
-// anything else. Never reads beyond the stream or writes beyond shape.bytes().
+// By the coder that a table names; also refuses symbols with more bits than the plane has.
 void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch);
 
 // Version of the zstd library in use: major·10000 + minor·100 + patch.

@@ -59,7 +59,7 @@ uint64_t encode_constant(const Plane& plane, uint8_t* out) noexcept {
   return width;
 }
 
-static void decode_raw(ByteView stream, const Plane& shape, uint8_t* out) {
+void decode_raw(ByteView stream, const Plane& shape, uint8_t* out) {
   uint64_t size = raw_stream_size(shape.count, shape.bits);
   if (stream.size != size)
     throw_corrupt("raw stream of " + std::to_string(stream.size) + " bytes, expected " + std::to_string(size));
@@ -85,7 +85,7 @@ static void decode_raw(ByteView stream, const Plane& shape, uint8_t* out) {
   }
 }
 
-static void decode_constant(ByteView stream, const Plane& shape, uint8_t* out) {
+void decode_constant(ByteView stream, const Plane& shape, uint8_t* out) {
   uint64_t width = (shape.bits + 7) / 8;
   if (stream.size != width)
     throw_corrupt("constant stream of " + std::to_string(stream.size) + " bytes, expected " + std::to_string(width));
@@ -98,23 +98,6 @@ static void decode_constant(ByteView stream, const Plane& shape, uint8_t* out) {
     uint64_t n = done < total - done ? done : total - done;
     std::memcpy(out + done, out, n);
     done += n;
-  }
-}
-
-void decode_zstd(ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
-void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch);
-
-void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch) {
-  switch (coder) {
-    case Coder::kRaw: return decode_raw(stream, shape, out);  // cannot yield a symbol that is too large
-    case Coder::kConstant: decode_constant(stream, shape, out); break;
-    case Coder::kZstd: decode_zstd(stream, shape, out, scratch.zstd); break;
-    case Coder::kRans: decode_rans(stream, shape, out, scratch.rans); break;
-  }
-  if (shape.bits < 8) {
-    uint8_t all = 0;
-    for (uint64_t i = 0; i < shape.count; i++) all |= out[i];
-    if (all >> shape.bits) throw_corrupt("a symbol has more than " + std::to_string(shape.bits) + " bits");
   }
 }
 

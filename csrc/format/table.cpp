@@ -39,8 +39,7 @@ static Recipe read_recipe(ByteCursor& c, const std::function<PlaneList(Transform
   Recipe recipe;
   uint64_t start = c.position();
   uint16_t transform = c.u16("transform");
-  if (transform > static_cast<uint16_t>(Transform::kFloatFields))
-    c.unsupported("transform", std::to_string(transform) + " is not known");
+  if (transform >= kTransforms) c.unsupported("transform", std::to_string(transform) + " is not known");
   recipe.transform = static_cast<Transform>(transform);
   if (uint16_t p = c.u16("parameter")) c.unsupported("parameter", std::to_string(p) + " is not known");
   uint16_t planes = c.u16("plane_count");
@@ -104,7 +103,7 @@ Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_
     for (uint32_t k = 0; k < table.recipes[block.recipe].planes.count; k++) {
       StreamRecord s;
       uint16_t coder = c.u16("coder");
-      if (coder > static_cast<uint16_t>(Coder::kRans)) c.unsupported("coder", std::to_string(coder) + " is not known");
+      if (coder >= kCoders) c.unsupported("coder", std::to_string(coder) + " is not known");
       s.coder = static_cast<Coder>(coder);
       c.zeros(2, "reserved"), c.zeros(4, "model");
       s.size = c.u64("stream_size");
