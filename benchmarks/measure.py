@@ -22,7 +22,7 @@ def machine() -> dict[str, Any]:
         ),
         platform.processor(),
     )
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "system": f"{platform.system()} {platform.machine()}"}
 
 
 def commit() -> str:
