@@ -19,7 +19,7 @@ from benchmarks import measure
 from benchmarks.codec import table
 
 ONE_THREAD = {"MITHRIL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
-SAMPLE_PIECES = 8
+PIECE, SAMPLE_PIECES = 256 << 10, 32
 CONTENDERS = (
     "mithril_default",
     "mithril_fast",
@@ -94,12 +94,13 @@ def version(contender: ModuleType) -> str:
 
 
 def sample(data: Any) -> Any:
-    """Pieces of 1 MiB spread evenly over the data; all of them where it has no more."""
+    """Pieces spread evenly over the data; all of them where it has no more."""
     import numpy as np
 
-    size = 1 << 20
-    starts = np.linspace(0, len(data) // size - 1, SAMPLE_PIECES).astype(int) * size
-    return data if len(data) <= SAMPLE_PIECES * size else np.concatenate([data[s : s + size] for s in starts])
+    if len(data) <= SAMPLE_PIECES * PIECE:
+        return data
+    starts = (np.arange(SAMPLE_PIECES) + 0.5) * (len(data) // PIECE) / SAMPLE_PIECES
+    return np.concatenate([data[s : s + PIECE] for s in starts.astype(int) * PIECE])
 
 
 def compare(
