@@ -22,9 +22,9 @@ def main(data: list[str]) -> None:
     for axes, name in zip(grid, data, strict=True):
         whole = max(r["bytes"] for r in rows if r["data"] == name)
         chosen = [r for r in rows if r["data"] == name and r["contender"] not in LEFT_OUT and r["bytes"] == whole]
-        for axis, label in zip(axes, ("compress", "decompress"), strict=True):
+        for axis, label in zip(axes, ("compress", "decompress (into used memory where it can)"), strict=True):
             for row in chosen:
-                speed = row.get("decompress_warm", row["decompress"]) if label == "decompress" else row["compress"]
+                speed = row.get("decompress_warm", row["decompress"]) if label != "compress" else row["compress"]
                 own = row["contender"].startswith("mithril")
                 axis.plot(speed, row["ratio"], "o", color="tab:red" if own else "tab:gray")
                 axis.annotate(row["contender"], (speed, row["ratio"]), (3, 3), textcoords="offset points", **LABEL)
