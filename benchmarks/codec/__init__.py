@@ -1,0 +1,11 @@
+"""The codec against its peers, in memory on one core. A contender is a module here with these names:
+
+- `NAME`, and `PACKAGE`, the distribution whose version is noted.
+- `prepare(dtype)` returns `compress(source) -> blob` and `decompress(blob, out)`, which gives back bytes-like data; a
+  contender for which `INTO` is true fills `out` when it is not None, others are never given one.
+- `source(view)`, optional, makes of the data what `compress` takes, outside of the time.
+- `ENVIRONMENT`, optional: variables that are read once in a process, so the contender runs in one of its own.
+- `SAMPLED`, optional: true for one that is so slow (below 50 MB/s) that it gets only a sample of each data set.
+
+Importing one whose package is not installed raises ImportError.
+"""

@@ -1,0 +1,8 @@
+from functools import partial
+
+from benchmarks.codec import archive
+from mithril import CompressionConfig
+
+NAME, PACKAGE, INTO = "mithril best", "mithril", True
+SAMPLED = True
+prepare = partial(archive.prepare, CompressionConfig.best())

@@ -1,0 +1,7 @@
+from functools import partial
+
+from benchmarks.codec import archive
+from mithril import CompressionConfig
+
+NAME, PACKAGE, INTO = "mithril", "mithril", True
+prepare = partial(archive.prepare, CompressionConfig())

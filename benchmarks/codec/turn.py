@@ -1,0 +1,91 @@
+"""One turn of a contender: compress, decompress into new memory and into used memory, each checked.
+
+Run as a program, it takes turns for a contender that needs a process of its own: from each line of standard input
+(contender, file of the data, dtype) it makes a line of results.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measure
+
+
+class Turns:
+    """Turns of one contender on one data set."""
+
+    def __init__(self, contender: ModuleType, data: np.ndarray, dtype: str) -> None:
+        self._contender, self._data = contender, data
+        self._compress, self._decompress = contender.prepare(dtype)
+        self._out = np.zeros_like(data) if contender.INTO else None
+
+    def take(self) -> dict[str, float]:
+        """Seconds of each operation, and the size in bytes."""
+        source = getattr(self._contender, "source", lambda view: view)(memoryview(self._data))
+        start = time.perf_counter()
+        blob = self._compress(source)
+        times = {"compress": time.perf_counter() - start}
+        start = time.perf_counter()
+        back = self._decompress(blob, None)
+        times["decompress"] = time.perf_counter() - start
+        self._check(back)
+        del back
+        if self._out is not None:
+            self._out[:] = 0
+            start = time.perf_counter()
+            self._decompress(blob, self._out)
+            times["decompress_warm"] = time.perf_counter() - start
+            self._check(self._out)
+        return {**times, "size": sum(map(len, blob)) if isinstance(blob, list) else memoryview(blob).nbytes}
+
+    def _check(self, back: Any) -> None:
+        if not np.array_equal(np.frombuffer(back, np.uint8), self._data):
+            raise AssertionError(f"{self._contender.NAME}: the data that came back are not those that went in")
+
+
+class Elsewhere:
+    """Turns in a process of their own, under the contender's environment."""
+
+    def __init__(self, contender: ModuleType, path: str, dtype: str) -> None:
+        self._job = json.dumps([contender.__name__, path, dtype])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            cwd=measure.ROOT,
+            env={**os.environ, **contender.ENVIRONMENT},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def take(self) -> dict[str, float]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            print(self._job, file=self._process.stdin, flush=True)
+            return json.loads(self._process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            raise RuntimeError(f"the process of {self._job} ended") from None
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def main() -> None:
+    turns = None
+    for line in sys.stdin:
+        name, path, dtype = json.loads(line)
+        turns = turns or Turns(importlib.import_module(name), np.fromfile(path, np.uint8), dtype)
+        print(json.dumps(turns.take()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
