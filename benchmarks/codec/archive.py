@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.codec.dtypes import WIDTHS
 from mithril import CompressionConfig
 from mithril._native import core
 
 
 def prepare(config: CompressionConfig, dtype: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    width = next(width for name, _, width in core.dtypes() if name == dtype)
-    options = config.writer_options()
+    width, options = WIDTHS[dtype], config.writer_options()
 
     def compress(source: memoryview) -> bytes:
         return core.compress(source, dtype, [len(source) // width], **options)

@@ -1,7 +1,8 @@
 import blosc2
 
+from benchmarks.codec.dtypes import WIDTHS
+
 NAME, PACKAGE, INTO = "blosc2 shuffle + zstd", "blosc2", True
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2, "float8_e4m3fn": 1}
 
 
 def prepare(dtype):
