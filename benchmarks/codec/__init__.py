@@ -4,8 +4,10 @@
 - `prepare(dtype)` returns `compress(source) -> blob` and `decompress(blob, out)`, which gives back bytes-like data; a
   contender for which `INTO` is true fills `out` when it is not None, others are never given one.
 - `source(view)`, optional, makes of the data what `compress` takes, outside of the time.
+- `size(blob)`, optional where a blob is bytes-like: its size in bytes.
 - `ENVIRONMENT`, optional: variables that are read once in a process, so the contender runs in one of its own.
 - `SAMPLED`, optional: true for one that is so slow (below 50 MB/s) that it gets only a sample of each data set.
 
-Importing one whose package is not installed raises ImportError.
+One whose package is not installed raises ImportError when imported, and is skipped; so is one whose environment this
+build or CPU refuses.
 """

@@ -4,5 +4,4 @@ from benchmarks.codec import archive
 from mithril import CompressionConfig
 
 NAME, PACKAGE, INTO = "mithril best", "mithril", True
-SAMPLED = True
 prepare = partial(archive.prepare, CompressionConfig.best())

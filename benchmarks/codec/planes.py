@@ -1,8 +1,9 @@
 import numpy as np
 import zstandard
 
+from benchmarks.codec.dtypes import WIDTHS
+
 NAME, PACKAGE, INTO = "byte planes + zstd 3", "zstandard", True
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2, "float8_e4m3fn": 1}
 
 
 def prepare(dtype):
@@ -21,3 +22,7 @@ def prepare(dtype):
         return out
 
     return compress, decompress
+
+
+def size(blobs):
+    return sum(map(len, blobs))

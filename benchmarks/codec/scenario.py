@@ -10,6 +10,7 @@ import argparse
 import importlib
 import os
 import tempfile
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.codec import table
+from benchmarks.codec.turn import Elsewhere, Turns
 
 ONE_THREAD = {"MITHRIL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
 PIECE, SAMPLE_PIECES = 256 << 10, 32
@@ -26,6 +28,7 @@ CONTENDERS = (
     "mithril_best",
     "mithril_avx512",
     "mithril_avx2",
+    "mithril_ssse3",
     "mithril_scalar",
     "zipnn",
     "openzl",
@@ -62,7 +65,7 @@ def main(arguments: list[str]) -> None:
             if options.data is None or options.data in name:
                 rows += compare(name, make(), contenders, Path(folder) / "data", options)
                 print(f"\n{table.of_data(rows, name)}", flush=True)
-    print(f"\n{table.against(rows, 'ZipNN')}")
+    print(f"\n{table.against(rows, 'ZipNN')}\n\n{table.larger(rows, 'ZipNN')}")
     result = {
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -75,14 +78,18 @@ def main(arguments: list[str]) -> None:
 
 
 def load(names: list[str]) -> tuple[list[ModuleType], dict[str, str]]:
-    """The contenders that are installed, and why the others are not here."""
+    """The contenders that are installed and run here, and why the others do not."""
     contenders, skipped = [], {}
     for name in names:
         try:
-            contenders.append(importlib.import_module(f"benchmarks.codec.{name}"))
-        except ImportError as error:
+            contender = importlib.import_module(f"benchmarks.codec.{name}")
+            if hasattr(contender, "ENVIRONMENT"):  # not every build or CPU has every instruction set
+                with closing(Elsewhere(contender, __file__, "uint8")) as taker:
+                    taker.take()
+            contenders.append(contender)
+        except (ImportError, RuntimeError) as error:
             skipped[name] = str(error)
-            print(f"skipped {name}: {error} (see benchmarks/codec/requirements.txt)")
+            print(f"skipped {name}: {error} (benchmarks/codec/requirements.txt names the packages)")
     return contenders, skipped
 
 
@@ -108,8 +115,6 @@ def compare(
 ) -> list[dict[str, Any]]:
     """The rows of one data set."""
     import torch
-
-    from benchmarks.codec.turn import Elsewhere, Turns
 
     data, dtype = tensor.contiguous().view(torch.uint8).numpy(), str(tensor.dtype).removeprefix("torch.")
     data.tofile(path)
@@ -143,5 +148,5 @@ def compare(
         else:
             size = best[c].pop("size")
             speeds = {key: round(len(given[c]) / seconds / 1e9, 3) for key, seconds in best[c].items()}
-            rows.append({**row, "ratio": round(len(given[c]) / size, 4), **speeds})
+            rows.append({**row, "size": size, "ratio": round(len(given[c]) / size, 4), **speeds})
     return rows

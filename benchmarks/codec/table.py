@@ -30,6 +30,17 @@ def against(rows: list[dict[str, Any]], peer: str, own: str = "mithril") -> str:
     return "\n".join(lines)
 
 
+def larger(rows: list[dict[str, Any]], peer: str, own: str = "mithril") -> str:
+    """The data that a contender stores in more bytes than its peer does: exact sizes, not rounded ratios."""
+    sizes = {(row["data"], row["contender"]): row["size"] for row in rows if "error" not in row}
+    lines = []
+    for (data, name), size in sizes.items():
+        theirs = sizes.get((data, peer), size)
+        if name == own and size > theirs:
+            lines.append(f"- {data}: {size} bytes against {theirs}, {size / theirs - 1:+.2%}")
+    return "\n".join([f"{own} is larger than {peer} on {len(lines) or 'no'} data sets", *lines])
+
+
 def times(row: dict[str, Any] | None, base: dict[str, Any]) -> str:
     if row is None:
         return ""

@@ -1,7 +1,7 @@
 """One turn of a contender: compress, decompress into new memory and into used memory, each checked.
 
 Run as a program, it takes turns for a contender that needs a process of its own: from each line of standard input
-(contender, file of the data, dtype) it makes a line of results.
+(contender, file of the data, dtype) it makes a line of results, or of the error.
 """
 
 import importlib
@@ -43,7 +43,8 @@ class Turns:
             self._decompress(blob, self._out)
             times["decompress_warm"] = time.perf_counter() - start
             self._check(self._out)
-        return {**times, "size": sum(map(len, blob)) if isinstance(blob, list) else memoryview(blob).nbytes}
+        size = getattr(self._contender, "size", lambda blob: memoryview(blob).nbytes)
+        return {**times, "size": size(blob)}
 
     def _check(self, back: Any) -> None:
         if not np.array_equal(np.frombuffer(back, np.uint8), self._data):
@@ -69,9 +70,12 @@ class Elsewhere:
         assert self._process.stdout is not None
         try:
             print(self._job, file=self._process.stdin, flush=True)
-            return json.loads(self._process.stdout.readline())
+            result = json.loads(self._process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
             raise RuntimeError(f"the process of {self._job} ended") from None
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        return result
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -83,8 +87,12 @@ def main() -> None:
     turns = None
     for line in sys.stdin:
         name, path, dtype = json.loads(line)
-        turns = turns or Turns(importlib.import_module(name), np.fromfile(path, np.uint8), dtype)
-        print(json.dumps(turns.take()), flush=True)
+        try:
+            turns = turns or Turns(importlib.import_module(name), np.fromfile(path, np.uint8), dtype)
+            result = turns.take()
+        except Exception as error:  # told to who asked, who has the name of the data
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
