@@ -33,6 +33,7 @@ CONTENDERS = (
     "zipnn",
     "openzl",
     "z4ai",
+    "moonclip",
     "blosc2",
     "zstd1",
     "zstd3",
