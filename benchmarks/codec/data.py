@@ -67,7 +67,7 @@ def folder_of(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def joined(tensors: Iterable[Tensor], elements: int) -> Tensor:
+def joined(tensors: Iterable[Tensor], elements: int | None = None) -> Tensor:
     return torch.cat([t.flatten() for t in tensors])[:elements]
 
 
