@@ -117,7 +117,7 @@ def compare(
     """The rows of one data set."""
     import torch
 
-    data, dtype = tensor.contiguous().view(torch.uint8).numpy(), str(tensor.dtype).removeprefix("torch.")
+    data, dtype = tensor.flatten().view(torch.uint8).numpy(), str(tensor.dtype).removeprefix("torch.")
     data.tofile(path)
     given = {c: sample(data) if getattr(c, "SAMPLED", False) else data for c in contenders}
     takers, best, used, taken, failed = {}, {}, {}, {}, {}

@@ -3,7 +3,7 @@ import z4ai
 NAME, PACKAGE, INTO = "z4ai", "z4ai", False
 SAMPLED = True
 source = bytes
-NAMES = {"bfloat16": "bf16", "float8_e4m3fn": "fp8_e4m3"}  # the others are called as in torch
+NAMES = {"bfloat16": "bf16", "float8_e4m3fn": "fp8_e4m3", "bool": "uint8"}  # others are called as in torch
 
 
 def prepare(dtype):
