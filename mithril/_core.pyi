@@ -54,7 +54,7 @@ class ArchiveWriter:
         *,
         zstd_level: int = 3,
         split: bool = True,
-        block_bytes: int = 262144,
+        block_bytes: int = 524288,
         threads: int = 0,
     ) -> None:
         """`split=False` codes raw bytes without byte planes or float fields. `threads=0` means `default_threads()`."""
@@ -173,7 +173,7 @@ def compress(
     *,
     zstd_level: int = 3,
     split: bool = True,
-    block_bytes: int = 262144,
+    block_bytes: int = 524288,
     threads: int = 0,
 ) -> bytes:
     """An archive with one tensor of empty name."""

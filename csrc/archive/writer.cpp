@@ -54,7 +54,7 @@ uint64_t ArchiveWriter::add(const std::string& name, EntryKind kind, TensorView 
   uint64_t number = enter(std::move(entry));
 
   Pending tensor{number, std::move(view), 0, 0, {}};
-  tensor.table.block_elements = std::max<uint64_t>(1, options_.block_bytes / dtype.element_bytes);
+  tensor.table.block_elements = block_elements(tensor.view.data, elements, dtype, options_);
   tensor.blocks = ceil_div(elements, tensor.table.block_elements);
   raw_bytes_ += tensor.view.bytes(), pending_bytes_ += tensor.view.bytes();
   pending_.push_back(std::move(tensor));
@@ -141,14 +141,15 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
       const EncodedBlock& e = jobs[next].encoded;
       if (t.table.blocks.empty()) entries_[t.entry].frame_offset = offset_;
       size_t recipe = 0;
-      while (recipe < t.table.recipes.size() && t.table.recipes[recipe].transform != e.transform) recipe++;
-      if (recipe == t.table.recipes.size()) t.table.recipes.push_back({e.transform, e.planes});
+      while (recipe < t.table.recipes.size() && !(t.table.recipes[recipe] == e.recipe)) recipe++;
+      if (recipe == t.table.recipes.size()) t.table.recipes.push_back(e.recipe);
       BlockRecord record;
       record.stored_size = e.stored_size, record.stored_checksum = e.stored_checksum,
       record.raw_checksum = e.raw_checksum;
       record.recipe = static_cast<uint16_t>(recipe), record.first_stream = t.table.streams.size(),
       record.offset = offset_;
-      t.table.streams.insert(t.table.streams.end(), e.streams.begin(), e.streams.begin() + e.planes.count);
+      t.table.streams.insert(t.table.streams.end(), e.streams.begin(),
+                             e.streams.begin() + e.recipe.planes.count);
       t.table.blocks.push_back(record);
       bool in_arena = e.data == jobs[next].out;
       append(e.data, e.stored_size, in_arena ? std::shared_ptr<const void>(arena) : t.view.keeper, pieces);
@@ -295,7 +296,7 @@ void ArchiveWriter::drain(OutputFile& file) {
 
 uint64_t archive_bound(const TensorView& view, const EncoderOptions& options) {
   uint64_t width = info(view.dtype).element_bytes;
-  uint64_t blocks = ceil_div(view.numel(), std::max<uint64_t>(1, options.block_bytes / width));
+  uint64_t blocks = ceil_div(view.numel(), options.block_bytes / width);
   // Per block its padding and record; once the header, footer, index, and the fixed part of the table.
   return view.bytes() + blocks * (64 + 40 + 16 * kMaxPlanes) + 8192;
 }

@@ -44,7 +44,7 @@ STABLE_TORCH_LIBRARY(mithril, m) {
   m.def("split_float_fields(Tensor x) -> Tensor[]");
   m.def("join_float_fields(Tensor[] planes, ScalarType dtype) -> Tensor");
   m.def("float_field_bits(ScalarType dtype) -> int[]");
-  m.def("compress(Tensor x, *, int zstd_level=3, bool split=True, int block_bytes=262144, int threads=0) -> Tensor");
+  m.def("compress(Tensor x, *, int zstd_level=3, bool split=True, int block_bytes=524288, int threads=0) -> Tensor");
   m.def(
       "decompress(Tensor blob, *, ScalarType? dtype=None, SymInt[]? shape=None, int[]? dim_order=None, "
       "int threads=0) -> Tensor");

@@ -13,6 +13,7 @@ const char* isa_name(Isa isa) {
   switch (isa) {
     case Isa::kAvx512: return "avx512";
     case Isa::kAvx2: return "avx2";
+    case Isa::kSsse3: return "ssse3";
     default: return "scalar";
   }
 }
@@ -26,6 +27,7 @@ bool isa_supported(Isa isa) {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
              __builtin_cpu_supports("avx512vbmi2");
     case Isa::kAvx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
+    case Isa::kSsse3: return __builtin_cpu_supports("ssse3");
     default: return true;
   }
 #else
@@ -35,15 +37,15 @@ bool isa_supported(Isa isa) {
 
 static Isa choose() {
   if (const char* forced = std::getenv("MITHRIL_FORCE_ISA"); forced && *forced) {
-    for (Isa i : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512})
+    for (Isa i : {Isa::kScalar, Isa::kSsse3, Isa::kAvx2, Isa::kAvx512})
       if (std::string(forced) == isa_name(i)) {
         if (!isa_supported(i))
           throw_invalid(std::string("MITHRIL_FORCE_ISA=") + forced + ": this CPU or build does not have it");
         return i;
       }
-    throw_invalid(std::string("MITHRIL_FORCE_ISA=") + forced + ": expected scalar, avx2 or avx512");
+    throw_invalid(std::string("MITHRIL_FORCE_ISA=") + forced + ": expected scalar, ssse3, avx2 or avx512");
   }
-  for (Isa i : {Isa::kAvx512, Isa::kAvx2})
+  for (Isa i : {Isa::kAvx512, Isa::kAvx2, Isa::kSsse3})
     if (isa_supported(i)) return i;
   return Isa::kScalar;
 }

@@ -4,13 +4,20 @@
 
 namespace mithril {
 
-enum class Transform : uint16_t { kIdentity = 0, kBytePlanes = 1, kFloatFields = 2 };
-enum class Coder : uint16_t { kRaw = 0, kConstant = 1, kZstd = 2, kRans = 3 };
-inline constexpr uint16_t kTransforms = 3, kCoders = 4;  // ids from here on are unknown
+enum class Transform : uint16_t {
+  kIdentity = 0,
+  kBytePlanes = 1,
+  kFloatFields = 2,
+  kFloatKeys = 3,
+  kNonzeroKeys = 4
+};
+enum class Coder : uint16_t { kRaw = 0, kConstant = 1, kZstd = 2, kRans = 3, kContextRans = 4, kPalette = 5 };
+inline constexpr uint16_t kTransforms = 5, kCoders = 6;  // ids from here on are unknown
+enum class ContextKind : uint8_t { kNone = 0, kPlane = 1, kBasePlane = 2, kLane = 3 };
 enum class EntryKind : uint16_t { kTensor = 0, kAlias = 1, kValue = 2, kForeign = 3 };
 
 inline constexpr uint16_t kMajor = 1;
-inline constexpr uint16_t kMinor = 0;
+inline constexpr uint16_t kMinor = 1;
 
 inline constexpr uint64_t kMaxName = 4096;
 inline constexpr uint64_t kMaxDims = 64;

@@ -13,24 +13,41 @@
 
 namespace mithril {
 
+// How hard the encoder tries (docs/decisions/0006): one format, three policies.
+enum class Effort { kFast, kDefault, kBest };
+
 struct EncoderOptions {
-  int zstd_level = 3;              // 1 to 22
-  bool split = true;               // false: no byte planes and no float fields
-  uint64_t block_bytes = 1 << 18;  // raw bytes of a block, rounded down to whole elements; at most kMaxBlockBytes
+  int zstd_level = 3;              // 1 to 22, on planes that zstd codes; and the effort
+  bool split = true;               // false: no byte planes and no keys
+  uint64_t block_bytes = 1 << 19;  // raw bytes of a block, rounded down to whole elements; at most kMaxBlockBytes
 
   void check() const;  // throws invalid_argument
+  Effort effort() const {
+    return zstd_level == 1 ? Effort::kFast : zstd_level < 16 ? Effort::kDefault : Effort::kBest;
+  }
 };
+
+// Elements of the blocks of a tensor: those of options.block_bytes, or more where a block says little: constant, or
+// incompressible.
+uint64_t block_elements(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options);
+
+// Components of a piece: what passes through the first-level cache at a time.
+inline constexpr uint64_t kPiece = 4096;
 
 // Memory that one thread needs to code blocks; reused.
 struct Scratch {
-  Buffer planes{2 * kMaxBlockBytes};  // all planes of a block: two bytes for each of an 8-bit float at most
-  Buffer block{kMaxBlockBytes};       // a block of which only a part is wanted
+  Buffer planes{2 * kMaxBlockBytes + 4096};  // all planes of a block: two bytes for each of an 8-bit float at most
+  Buffer block{kMaxBlockBytes + 64};         // a block of which only a part is wanted
+  Buffer nonzero{kMaxBlockBytes + 64};       // the components of a block that are not zero
+  Buffer mask{kMaxBlockBytes};
+  Buffer sample{2 * kMaxBlockBytes};  // components, and then the planes made of them
+  Buffer joined{8 * kPiece};          // a piece on its way out
+  Buffer pieces{kMaxPlanes * (kPiece + kRansMaxLanes)};
   CoderScratch coder;
 };
 
 struct EncodedBlock {
-  Transform transform = Transform::kIdentity;
-  PlaneList planes;
+  Recipe recipe;
   std::array<StreamRecord, kMaxPlanes> streams{};
   uint64_t stored_size = 0, stored_checksum = 0, raw_checksum = 0;
   const uint8_t* data =

@@ -1,13 +1,17 @@
 // The encoder's policy. Costs are estimated in integers, never timed.
+#include <algorithm>
 #include <cstring>
+#include <optional>
 
+#include "csrc/base/checked.h"
 #include "csrc/base/checksum.h"
 #include "csrc/codec/codec.h"
+#include "csrc/codec/encode_plane.h"
 #include "csrc/transform/transform.h"
 
 namespace mithril {
 
-static constexpr uint32_t kRansTable = 32;
+static constexpr uint64_t kBestLanes = 64;  // of the best effort, see rans_options()
 
 void EncoderOptions::check() const {
   if (zstd_level < 1 || zstd_level > 22) throw_invalid("zstd_level " + std::to_string(zstd_level) + " is not 1 to 22");
@@ -15,96 +19,367 @@ void EncoderOptions::check() const {
     throw_invalid("block_bytes " + std::to_string(block_bytes) + " is not 4096 to " + std::to_string(kMaxBlockBytes));
 }
 
-static Transform choose_transform(const DTypeInfo& dtype, const EncoderOptions& options) {
-  if (!options.split || dtype.component_bytes == 1) return Transform::kIdentity;
-  // A half's top byte (sign, exponent, two mantissa bits) coded as one symbol beats its exponent alone: see
-  // docs/decisions/0002.
-  if (dtype.exponent_bits == 0 || dtype.exponent_bits == 5) return Transform::kBytePlanes;
-  return Transform::kFloatFields;
+// One float type's planes of keys: [top] [bytes] [high] key.
+struct KeyPlanes {
+  KeyForm form;
+  PlaneList list;
+  bool wide;  // has key_high, the plane before the last
+
+  KeyPlanes(const DTypeInfo& dtype, KeyForm f)
+      : form(f), list(planes_of(Transform::kFloatKeys, dtype, f.parameter())), wide(key_bits(dtype, f.joined) > 8) {}
+  uint32_t key() const { return list.count - 1; }
+  bool is_high(uint32_t k) const { return wide && k == list.count - 2; }
+};
+
+static uint32_t joined_bits(const DTypeInfo& dtype, Effort effort) {
+  if (dtype.exponent_bits < 8) return std::min(dtype.mantissa_bits, 2u);
+  return effort == Effort::kFast ? 0 : effort == Effort::kDefault ? 1 : 2;
 }
 
-// Whether a zstd frame of the first 2 KiB finds repeats that symbol counts do not show (counters, repeated records).
-static bool has_repeats(const Plane& plane, ZstdContext& zstd) {
-  constexpr uint64_t kProbe = 2048;
-  uint8_t out[kProbe];
-  Plane probe{plane.symbols, kProbe, 8};
-  return plane.bytes() >= kProbe && encode_zstd(probe, 1, out, kProbe - kProbe / 16, zstd) > 0;
+// The window of 255 keys that holds most of a few sampled components; windows begin at multiples, so that a frame has
+// few recipes.
+static uint32_t choose_base(const uint8_t* raw, uint64_t count, const DTypeInfo& dtype, uint32_t joined) {
+  uint32_t bits = key_bits(dtype, joined), shift = bits - 8, width = dtype.component_bytes;
+  if (bits <= 8) return 0;
+  uint32_t counts[256] = {};
+  uint64_t every = std::max<uint64_t>(count / 512, 1);
+  for (uint64_t i = 0; i < count; i += every) {
+    uint64_t x = 0;
+    std::memcpy(&x, raw + i * width, width);
+    uint64_t key = x >> (dtype.mantissa_bits - joined) & ((uint64_t{1} << bits) - 1);
+    if (key) counts[key >> shift]++;
+  }
+  // Of the windows that hold most, the middle one: what the sample missed lies on either side.
+  uint32_t step = bits > 10 ? 64 : 16, last = (1u << bits) - 256, best = 0, first_best = 0, last_best = 0;
+  for (uint32_t base = 0; base <= last; base += step) {
+    uint32_t sum = 0;
+    for (uint32_t b = base >> shift; b < (base + 256) >> shift; b++) sum += counts[b];
+    if (sum > best) best = sum, first_best = base;
+    if (sum == best) last_best = base;
+  }
+  return (first_best + last_best) / 2 / step * step;
 }
 
-// Whether one sampled run of 32 symbols in 16 is all the same: zeros lie together (unused rows, padding), which symbol
-// counts do not show either.
-static bool has_runs(const Plane& plane) noexcept {
-  constexpr uint64_t kRun = 32, kStride = 512;
-  uint64_t runs = 0, constant = 0;
-  for (uint64_t at = 0; at + kRun <= plane.count; at += kStride, runs++)
-    constant += std::memcmp(plane.symbols + at, plane.symbols + at + 1, kRun - 1) == 0;
-  return constant * 16 > runs;
+enum class Treatment { kRaw, kRans, kWhole };
+
+// Codes `n` components by their keys, those planes raw that `raw_planes` has a bit for. Streams go to out, one after the
+// other, and to `streams`; their size is returned, or 0 when there is nothing to gain.
+static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dtype, const EncoderOptions& options,
+                            Scratch& scratch, uint8_t* out, Recipe& recipe, uint32_t first_plane,
+                            StreamRecord* streams, uint32_t raw_planes = 0) {
+  const uint64_t width = dtype.component_bytes;
+  const bool best = options.effort() == Effort::kBest;
+  const uint64_t one_in = best ? 4 : width == 2 && dtype.exponent_bits < 8 ? 8 : 16;
+  uint8_t* sampled = scratch.sample.data();
+  uint64_t sample_count = take_sample(raw, n, width, one_in, sampled);
+  KeyForm form;
+  form.joined = joined_bits(dtype, options.effort());
+  form.base = choose_base(sampled, sample_count, dtype, form.joined);
+  const KeyPlanes planes(dtype, form);
+  const uint32_t count = planes.list.count;
+
+  // What each plane of the sample says.
+  std::array<uint8_t*, kMaxPlanes> to{};
+  std::array<Treatment, kMaxPlanes> treatment{};
+  for (uint32_t k = 0; k < count; k++) to[k] = sampled + kMaxBlockBytes + k * sample_count;
+  split_keys(dtype, form, sampled, sample_count, to.data());
+  bool all_raw = true;
+  for (uint32_t k = 0; k < count; k++) {
+    Sample sample{to[k], sample_count};
+    uint32_t bits = planes.list.symbol_bits[k];
+    uint64_t raw_size = raw_stream_size(n, bits);
+    if (planes.is_high(k) || raw_planes >> k & 1 || is_flat(sample, bits)) continue;
+    if (is_constant({to[k], sample_count, 8}) || has_runs(sample) || (best && k == planes.key())) {
+      treatment[k] = Treatment::kWhole;
+    } else if (choose_segments(sample, n, rans_options(options.effort(), bits), scratch.coder.rans[k].model) &&
+               scratch.coder.rans[k].model.estimate < raw_size - raw_size / 64) {
+      treatment[k] = Treatment::kRans;
+    }
+    all_raw = all_raw && treatment[k] == Treatment::kRaw;
+  }
+  if (all_raw) return 0;
+
+  // Raw planes are written where they stand if all planes before them are raw, too. The others wait in scratch.
+  std::array<uint64_t, kMaxPlanes> place{};
+  std::array<std::optional<RansEncoding>, kMaxPlanes> rans;
+  std::array<uint8_t*, kMaxPlanes> whole{};
+  for (uint32_t k = 0; k < count; k++) {
+    if (k > 0) place[k] = place[k - 1] + raw_stream_size(n, planes.list.symbol_bits[k - 1]);
+    whole[k] = scratch.planes.data() + k * n;
+    if (treatment[k] == Treatment::kRans) rans[k].emplace(n, scratch.coder.rans[k], rans_kernels(isa()));
+  }
+  uint32_t high = 0;
+  for (uint64_t begin = n ? (n - 1) / kPiece * kPiece : 0, size = n - begin;; begin -= kPiece, size = kPiece) {
+    for (uint32_t k = 0; k < count; k++) {
+      bool in_place = treatment[k] == Treatment::kRaw && planes.list.symbol_bits[k] == 8;
+      to[k] = treatment[k] == Treatment::kWhole ? whole[k] + begin
+              : in_place                        ? out + place[k] + begin
+                                                : scratch.pieces.data() + k * kPiece;
+    }
+    high |= split_keys(dtype, form, raw + begin * width, size, to.data());
+    for (uint32_t k = 0; k < count; k++) {
+      uint32_t bits = planes.list.symbol_bits[k];
+      if (rans[k])
+        rans[k]->put(to[k], to[k], begin, size);
+      else if (treatment[k] == Treatment::kRaw && bits < 8 && !planes.is_high(k))
+        encode_raw({to[k], size, bits}, out + place[k] + begin / 8 * bits);
+    }
+    if (begin == 0) break;
+  }
+
+  uint64_t at = 0;
+  for (uint32_t k = 0; k < count; k++) {
+    Plane plane{whole[k], n, planes.list.symbol_bits[k]};
+    uint64_t raw_size = raw_stream_size(n, plane.bits);
+    StreamRecord& stream = streams[k];
+    if (planes.is_high(k)) {
+      if (high)
+        split_key_high(dtype, form, raw, n, whole[k]);
+      else
+        plane.count = 1, whole[k][0] = 0;
+      stream = encode_plane(plane, nullptr, true, options, scratch, out + at, nullptr);
+    } else if (treatment[k] == Treatment::kWhole) {
+      // As context what the lane coded before, which is zero in the first row; the plane before is done with its memory.
+      const uint8_t* context = best && k == planes.key() && n > kBestLanes ? plane.symbols - kBestLanes : nullptr;
+      if (context) std::memset(whole[k] - kBestLanes, 0, kBestLanes);
+      bool used = false;
+      stream = encode_plane(plane, context, true, options, scratch, out + at, &used);
+      if (used) recipe.contexts[first_plane + k].kind = ContextKind::kLane;
+    } else if (rans[k]) {
+      stream = {Coder::kContextRans, rans[k]->size()};
+      if (stream.size > raw_size)  // not what the sample promised
+        return encode_keys(raw, n, dtype, options, scratch, out, recipe, first_plane, streams, raw_planes | 1u << k);
+      rans[k]->write(out + at);
+    } else {
+      stream = {Coder::kRaw, raw_size};
+      if (at != place[k]) std::memmove(out + at, out + place[k], raw_size);
+    }
+    at += stream.size;
+  }
+  recipe.parameter = form.parameter();
+  return at;
 }
 
-// Takes constant, rans, zstd or raw; writes the stream to `out`, which has room for the raw one.
-static StreamRecord encode_plane(const Plane& plane, bool is_float, const EncoderOptions& options,
-                                 CoderScratch& scratch, uint8_t* out) {
-  if (is_constant(plane)) return {Coder::kConstant, encode_constant(plane, out)};
-  uint64_t raw_size = raw_stream_size(plane.count, plane.bits);
-  uint64_t capacity = raw_size - raw_size / 64;  // a lesser gain is not worth a decoder's time
-  bool field = is_float && plane.bits <= 8, hard = options.zstd_level >= 16;
-  bool repeats = is_float ? field && has_runs(plane) : has_repeats(plane, scratch.zstd);
-  ByteCounts counts = count_bytes(plane);
-  uint64_t counted = estimate_bits(plane, counts) / 8;
-  // An estimate below 1/32 is not worth the try.
-  if (counted >= raw_size - raw_size / 32 && !repeats) return {Coder::kRaw, encode_raw(plane, out)};
+// What a few components say of a block of floats.
+struct Signs {
+  bool sparse = false;      // a 32nd or more of the components is zero
+  bool few_values = false;  // among neighbours
+  bool palette = false;     // in all of the block
+};
 
-  auto rans = [&](uint64_t room) {
-    return plane.bits <= 8 ? encode_rans(plane, counts, kRansTable, out, room, scratch.rans) : 0;
+// Values in a set of at most `most`; more are not told apart.
+class DistinctValues {
+ public:
+  explicit DistinctValues(uint32_t most) : most_(most) {}
+  void add(uint64_t value) {
+    uint32_t at = static_cast<uint32_t>(value * 0x9e3779b97f4a7c15 >> 56);
+    while (count_ <= most_ && used_[at] && values_[at] != value) at = (at + 1) % 256;
+    if (count_ > most_ || used_[at]) return;
+    used_[at] = true, values_[at] = value, count_++;
+  }
+  bool few() const { return count_ <= most_; }
+
+ private:
+  uint32_t most_, count_ = 0;
+  bool used_[256] = {};
+  uint64_t values_[256];
+};
+
+static Signs look_at(const uint8_t* raw, uint64_t n, uint64_t width) {
+  constexpr uint64_t kRuns = 8, kRun = 64, kFew = 32;
+  Signs signs;
+  if (n < kRuns * kRun) return signs;
+  DistinctValues all(kFew);
+  uint64_t zeros = 0, few_runs = 0;
+  for (uint64_t r = 0; r < kRuns; r++) {
+    DistinctValues run(kFew);
+    const uint8_t* p = raw + (n - kRun) / (kRuns - 1) * r * width;
+    for (uint64_t i = 0; i < kRun; i++) {
+      uint64_t x = 0;
+      std::memcpy(&x, p + i * width, width);
+      zeros += x == 0, run.add(x), all.add(x);
+    }
+    few_runs += run.few();
+  }
+  signs.sparse = zeros * 32 >= kRuns * kRun;
+  signs.few_values = width > 1 && few_runs * 2 >= kRuns && zeros * 2 < kRuns * kRun;
+  signs.palette = width > 1 && all.few();
+  return signs;
+}
+
+// Whether the first components come again within 32 KiB, and what follows them likewise in most places.
+template <class T>
+static bool repeats(const uint8_t* raw, uint64_t n) {
+  constexpr uint64_t kReach = 32768 / sizeof(T), kTile = 256, kSame = 32;
+  auto at = [&](uint64_t i) {
+    T x;
+    std::memcpy(&x, raw + i * sizeof(T), sizeof(T));
+    return x;
   };
-  uint64_t rans_size = rans(capacity);
-  // zstd may be smaller where symbols repeat, and where there are too many for the table of rans; a header is allowed.
-  if (rans_size && !repeats && !hard && rans_size <= counted + counted / 32 + 256) return {Coder::kRans, rans_size};
-  // On the fields of floats, where there are symbols to count but no matches to find, level 1 is smaller and faster
-  // than 2 to 15.
-  int level = field && !hard ? 1 : options.zstd_level;
-  if (uint64_t n = encode_zstd(plane, level, out, rans_size ? rans_size - 1 : capacity, scratch.zstd))
-    return {Coder::kZstd, n};
-  if (rans_size) return {Coder::kRans, rans(capacity)};  // once more: zstd has written over it
-  return {Coder::kRaw, encode_raw(plane, out)};
+  if (n < 2 * kTile) return false;
+  const T a = at(0), b = at(1), c = at(2);
+  uint64_t limit = std::min(n / 2, kReach);
+  for (uint64_t tile = 1; tile + kTile + 2 < limit; tile += kTile) {
+    uint32_t found = 0;
+    for (uint64_t i = 0; i < kTile; i++)
+      found |= static_cast<uint32_t>(at(tile + i) == a) & static_cast<uint32_t>(at(tile + i + 1) == b) &
+               static_cast<uint32_t>(at(tile + i + 2) == c);
+    for (uint64_t i = 0; found && i < kTile; i++) {
+      uint64_t distance = tile + i, same = 0;
+      if (at(distance) != a || at(distance + 1) != b || at(distance + 2) != c) continue;
+      for (uint64_t k = 0; k < 8; k++) {
+        uint64_t p = (n - distance - kSame) / 8 * k;
+        same += std::memcmp(raw + p * sizeof(T), raw + (p + distance) * sizeof(T), kSame * sizeof(T)) == 0;
+      }
+      if (same >= 4) return true;
+    }
+  }
+  return false;
 }
+
+static bool repeats(const uint8_t* raw, uint64_t n, uint64_t width) {
+  switch (width) {
+    case 1: return repeats<uint8_t>(raw, n);
+    case 2: return repeats<uint16_t>(raw, n);
+    case 4: return repeats<uint32_t>(raw, n);
+    default: return repeats<uint64_t>(raw, n);
+  }
+}
+
+namespace {
+
+// One block on its way: alternatives are tried one after the other, and the smallest stays.
+class BlockEncoder {
+ public:
+  BlockEncoder(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
+               Scratch& scratch, uint8_t* out)
+      : raw_(raw), dtype_(dtype), options_(options), scratch_(scratch), out_(out) {
+    raw_bytes_ = elements * dtype.element_bytes;
+    whole_ = {raw, elements, 8 * dtype.element_bytes};
+    components_ = raw_bytes_ / dtype.component_bytes;
+    block_.raw_checksum = xxh3_64(raw, raw_bytes_);
+  }
+
+  EncodedBlock encode() {
+    if (is_constant(whole_)) {
+      keep_identity({Coder::kConstant, encode_constant(whole_, out_)});
+    } else if (dtype_.exponent_bits && options_.split) {
+      encode_floats();
+    } else if (dtype_.component_bytes > 1 && options_.split && !dtype_.exponent_bits) {
+      if (!encode_few_values(look_at(raw_, components_, dtype_.component_bytes))) encode_byte_planes();
+    } else {
+      keep_identity(encode_plane(whole_, nullptr, dtype_.exponent_bits > 0, options_, scratch_, out_, nullptr));
+    }
+    block_.data = out_;
+    if (block_.stored_size == 0 || block_.stored_size >= raw_bytes_) {
+      keep_identity({Coder::kRaw, raw_bytes_});
+      block_.stored_checksum = block_.raw_checksum;
+      block_.data = raw_;
+    } else {
+      block_.stored_checksum = xxh3_64(out_, block_.stored_size);
+    }
+    return block_;
+  }
+
+ private:
+  void keep_identity(StreamRecord stream) {
+    block_.recipe = {};
+    block_.recipe.planes = planes_of(Transform::kIdentity, dtype_);
+    block_.streams[0] = stream;
+    block_.stored_size = stream.size;
+  }
+
+  void encode_floats() {
+    Signs signs = look_at(raw_, components_, dtype_.component_bytes);
+    if (encode_few_values(signs)) return;
+    if (signs.sparse)
+      encode_nonzero();
+    else
+      encode_all_keys();
+    if (signs.few_values || repeats(raw_, components_, dtype_.component_bytes)) try_zstd();
+  }
+
+  bool encode_few_values(const Signs& signs) {
+    if (!signs.palette) return false;
+    uint64_t n = encode_palette(whole_, out_, raw_bytes_ / 2, scratch_.coder);
+    if (n) keep_identity({Coder::kPalette, n});
+    return n > 0;
+  }
+
+  void encode_all_keys() {
+    block_.recipe.transform = Transform::kFloatKeys;
+    block_.stored_size = encode_keys(raw_, components_, dtype_, options_, scratch_, out_, block_.recipe, 0,
+                                     block_.streams.data());
+    block_.recipe.planes = planes_of(Transform::kFloatKeys, dtype_, block_.recipe.parameter);
+  }
+
+  void encode_nonzero() {
+    uint8_t *mask = scratch_.mask.data(), *nonzero = scratch_.nonzero.data();
+    uint64_t n = pick_nonzero(raw_, components_, dtype_.component_bytes, mask, nonzero);
+    block_.recipe.transform = Transform::kNonzeroKeys;
+    block_.streams[0] = encode_plane({mask, components_, 1}, nullptr, true, options_, scratch_, out_, nullptr);
+    uint64_t size = encode_keys(nonzero, n, dtype_, options_, scratch_, out_ + block_.streams[0].size, block_.recipe,
+                                1, &block_.streams[1]);
+    if (size == 0) return encode_all_keys();
+    block_.stored_size = block_.streams[0].size + size;
+    block_.recipe.planes = planes_of(Transform::kNonzeroKeys, dtype_, block_.recipe.parameter);
+  }
+
+  void encode_byte_planes() {
+    uint64_t n = components_;
+    block_.recipe.transform = Transform::kBytePlanes;
+    block_.recipe.planes = planes_of(Transform::kBytePlanes, dtype_);
+    std::array<uint8_t*, kMaxPlanes> planes;
+    for (uint32_t k = 0; k < block_.recipe.planes.count; k++) planes[k] = scratch_.planes.data() + k * n;
+    split(Transform::kBytePlanes, dtype_, raw_, n, planes.data());
+    for (uint32_t k = 0; k < block_.recipe.planes.count; k++) {
+      block_.streams[k] =
+          encode_plane({planes[k], n, 8}, nullptr, false, options_, scratch_, out_ + block_.stored_size, nullptr);
+      block_.stored_size += block_.streams[k].size;
+    }
+  }
+
+  // Instead of what there is, when smaller.
+  void try_zstd() {
+    uint64_t room = block_.stored_size ? block_.stored_size - 1 : raw_bytes_ - 1;
+    uint64_t n = encode_zstd(whole_, options_.zstd_level, scratch_.planes.data(), room, scratch_.coder.zstd);
+    if (n == 0) return;
+    std::memcpy(out_, scratch_.planes.data(), n);
+    keep_identity({Coder::kZstd, n});
+  }
+
+  const uint8_t* raw_;
+  const DTypeInfo& dtype_;
+  const EncoderOptions& options_;
+  Scratch& scratch_;
+  uint8_t* out_;
+  uint64_t raw_bytes_, components_;
+  Plane whole_;
+  EncodedBlock block_;
+};
+
+}  // namespace
 
 EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
                           Scratch& scratch, uint8_t* out) {
-  uint64_t raw_bytes = elements * dtype.element_bytes;
-  EncodedBlock block;
-  block.raw_checksum = xxh3_64(raw, raw_bytes);
-  bool is_float = dtype.exponent_bits > 0;
+  return BlockEncoder(raw, elements, dtype, options, scratch, out).encode();
+}
 
-  Plane whole{raw, elements, 8 * dtype.element_bytes};
-  block.transform = is_constant(whole) ? Transform::kIdentity : choose_transform(dtype, options);
-  block.planes = planes_of(block.transform, dtype);
-  if (block.transform == Transform::kIdentity) {
-    block.streams[0] = encode_plane(whole, is_float, options, scratch.coder, out);
-    block.stored_size = block.streams[0].size;
-  } else {
-    uint64_t symbols = symbols_of(block.transform, dtype, elements);
-    std::array<uint8_t*, kMaxPlanes> planes;
-    for (uint32_t k = 0; k < block.planes.count; k++) planes[k] = scratch.planes.data() + k * symbols;
-    split(block.transform, dtype, raw, symbols, planes.data());
-    for (uint32_t k = 0; k < block.planes.count; k++) {
-      block.streams[k] = encode_plane({planes[k], symbols, block.planes.symbol_bits[k]}, is_float, options,
-                                      scratch.coder, out + block.stored_size);
-      block.stored_size += block.streams[k].size;
-    }
+uint64_t block_elements(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options) {
+  uint64_t usual = options.block_bytes / dtype.element_bytes, most = kMaxBlockBytes / dtype.element_bytes;
+  // Of eight places, whether there is nothing to gain: a byte of each component that is worth coding, or all equal.
+  constexpr uint64_t kPlaces = 8, kComponents = 512;
+  uint64_t width = dtype.component_bytes, n = elements * (dtype.element_bytes / width);
+  if (elements <= usual || n < kPlaces * kComponents) return usual;
+  bool flat = true, constant = true;
+  for (uint64_t byte = 0; byte < width && (flat || constant); byte++) {
+    uint8_t sample[kPlaces * kComponents];
+    for (uint64_t i = 0; i < kPlaces * kComponents; i++)
+      sample[i] = raw[((n - kComponents) / (kPlaces - 1) * (i / kComponents) + i % kComponents) * width + byte];
+    flat = flat && is_flat({sample, sizeof sample}, 8);
+    constant = constant && is_constant({sample, sizeof sample, 8});
   }
-  block.data = out;
-  if (block.stored_size >= raw_bytes) {
-    block.transform = Transform::kIdentity;
-    block.planes = planes_of(block.transform, dtype);
-    block.streams[0] = {Coder::kRaw, raw_bytes};
-    block.stored_size = raw_bytes;
-    block.stored_checksum = block.raw_checksum;
-    block.data = raw;
-  } else {
-    block.stored_checksum = xxh3_64(out, block.stored_size);
-  }
-  return block;
+  return flat || constant ? most : usual;
 }
 
 }  // namespace mithril

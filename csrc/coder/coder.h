@@ -9,17 +9,10 @@
 #include "csrc/base/buffer_pool.h"
 #include "csrc/base/bytes.h"
 #include "csrc/base/ids.h"
+#include "csrc/coder/plane.h"
+#include "csrc/coder/rans.h"
 
 namespace mithril {
-
-// `count` symbols of `bits` bits, one byte each up to 8 bits, else bits / 8 bytes each.
-struct Plane {
-  const uint8_t* symbols;
-  uint64_t count;
-  uint32_t bits;
-
-  uint64_t bytes() const { return count * ((bits + 7) / 8); }
-};
 
 // The zstd contexts of one thread; reused, since making one costs more than coding a block.
 class ZstdContext {
@@ -34,35 +27,17 @@ class ZstdContext {
   std::unique_ptr<Impl> impl_;
 };
 
-// Memory of one thread for the rans coder; grows to a little more than twice the largest plane.
-class RansScratch {
- public:
-  uint8_t* take(uint64_t size);  // contents are undefined; valid until the next call
-
- private:
-  std::unique_ptr<Buffer> buffer_;
-};
-
-// What one thread needs to decode with any coder; reused.
+// What one thread needs to code; reused. Planes that are in work together have a RansScratch each.
 struct CoderScratch {
   ZstdContext zstd;
-  RansScratch rans;
+  std::array<RansScratch, kMaxPlanes> rans;
+  Buffer palette{kMaxBlockBytes};  // the indices of a plane
 };
 
 // Size of the raw stream of a plane.
 constexpr uint64_t raw_stream_size(uint64_t count, uint32_t bits) {
   return bits < 8 ? count / 8 * bits + (count % 8 * bits + 7) / 8 : count * (bits / 8);
 }
-
-// How often each value of a byte occurs: in all bytes of a small plane, else in one of 16.
-struct ByteCounts {
-  std::array<uint32_t, 256> of{};
-  uint64_t total = 0;
-};
-ByteCounts count_bytes(const Plane& plane) noexcept;
-
-// Bits that an order-0 code of the bytes of a plane would take; integers only, so the same everywhere.
-uint64_t estimate_bits(const Plane& plane, const ByteCounts& counts) noexcept;
 
 // The encoders write the stream to `out`, which does not overlap the symbols, and return its size. The decoders write
 // exactly the symbols that `shape` (symbols ignored) asks for to `out`, and throw corrupt when the stream yields
@@ -78,14 +53,16 @@ void decode_constant(ByteView stream, const Plane& shape, uint8_t* out);
 uint64_t encode_zstd(const Plane& plane, int level, uint8_t* out, uint64_t capacity, ZstdContext& context);
 void decode_zstd(ByteView stream, const Plane& shape, uint8_t* out, ZstdContext& context);
 
-// Only planes of up to 8 bits. 0 when the stream would not fit in `capacity` bytes, or when the counts say so.
-// `max_table` (2 to 32) bounds the table that is made of the counts: one of up to 16 entries codes faster.
-uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
-                     RansScratch& scratch);
-void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch);
+// Planes whose symbols take more than a byte and have at most 256 values: a palette, and the indices coded as a plane.
+// 0 when there are more values, or the stream would not fit in `capacity` bytes.
+uint64_t encode_palette(const Plane& plane, uint8_t* out, uint64_t capacity, CoderScratch& scratch);
+void decode_palette(ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch);
 
-// By the coder that a table names; also refuses symbols with more bits than the plane has.
-void decode(Coder coder, ByteView stream, const Plane& shape, uint8_t* out, CoderScratch& scratch);
+// By the coder that a table names; also refuses symbols with more bits than the plane has. `context`, null for a plane
+// without one, holds a byte for each symbol.
+void decode(Coder coder, ByteView stream, const Plane& shape, const uint8_t* context, uint8_t* out,
+            CoderScratch& scratch);
+void check_bits(const uint8_t* symbols, uint64_t count, uint32_t bits);  // throws corrupt
 
 // Version of the zstd library in use: major·10000 + minor·100 + patch.
 uint32_t zstd_version() noexcept;

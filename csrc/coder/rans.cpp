@@ -1,26 +1,30 @@
-// rans (docs/format.md 6.5): the table from the counts, the layout of the stream, and its checks; the loops are in
-// rans_kernels_*.cpp.
+// The rans streams (docs/format.md 6.5 and 6.6): layout and checks; the loops are in rans_kernels_*.cpp, the choice of
+// tables in rans_model.cpp.
 #include "csrc/coder/rans.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string>
 
+#include "csrc/base/checked.h"
 #include "csrc/base/simd.h"
-#include "csrc/coder/log2.h"
+#include "csrc/coder/coder.h"
+#include "csrc/coder/rans_table.h"
 
 namespace mithril {
 
-static constexpr uint64_t kHeader = 16;
-static constexpr uint32_t kRare = 15;          // values that an escape names in a nibble; 15 itself says "in full"
-static constexpr uint32_t kEscapeBelow = 600;  // a value rarer than 1 in so many becomes an escape
-static constexpr uint64_t kManySymbols =
-    1 << 17;  // from here on 128 lanes weigh less (0.008 bits) than they gain in speed
+static constexpr uint64_t kHeader = 20;  // of context_rans
+static constexpr uint32_t kRare = 15;    // values that an escape names in a nibble; 15 itself leads to the next list
+static constexpr uint32_t kSegments = 0, kClasses = 1;
 
 namespace scalar {
 extern const RansKernels kRansKernels;
 }
 #ifdef MITHRIL_SIMD
+namespace ssse3 {
+extern const RansKernels kRansKernels;
+}
 namespace avx2 {
 extern const RansKernels kRansKernels;
 }
@@ -33,6 +37,7 @@ const RansKernels& rans_kernels(Isa isa) {
 #ifdef MITHRIL_SIMD
   if (isa == Isa::kAvx512) return avx512::kRansKernels;
   if (isa == Isa::kAvx2) return avx2::kRansKernels;
+  if (isa == Isa::kSsse3) return ssse3::kRansKernels;
 #endif
   static_cast<void>(isa);
   return scalar::kRansKernels;
@@ -45,198 +50,107 @@ uint8_t* RansScratch::take(uint64_t size) {
 
 // ---- The table
 
-struct Counted {
-  uint32_t count;
-  uint8_t value;
-};
-
-// The commonest values, `most` at most: by falling count, then by value.
-static uint32_t commonest(const std::array<uint32_t, 256>& counts, uint32_t most, std::array<Counted, 256>& sorted) {
-  uint32_t m = 0;
-  for (uint32_t v = 0; v < 256; v++)
-    if (counts[v]) sorted[m++] = {counts[v], static_cast<uint8_t>(v)};
-  most = std::min(most, m);
-  std::partial_sort(sorted.begin(), sorted.begin() + most, sorted.begin() + m, [](const Counted& a, const Counted& b) {
-    return a.count != b.count ? a.count > b.count : a.value < b.value;
-  });
-  return most;
-}
-
-// Rounds shares of `total` to 256ths; then single units move where they cost least. log2((f + 1) / f) is taken as
-// 2 / (2f + 1).
-static void quantise(const uint64_t* weights, uint64_t total, uint32_t size, uint8_t* frequencies) {
-  uint32_t f[kRansMaxTable], sum = 0;
-  for (uint32_t k = 0; k < size; k++) {
-    f[k] = std::max<uint32_t>(1, static_cast<uint32_t>((weights[k] * 512 / total + 1) / 2));
-    sum += f[k];
-  }
-  for (; sum > 256; sum--) {
-    uint32_t best = size;
-    for (uint32_t k = 0; k < size; k++)
-      if (f[k] > 1 && (best == size || weights[k] * (2 * f[best] - 1) < weights[best] * (2 * f[k] - 1))) best = k;
-    f[best]--;
-  }
-  for (; sum < 256; sum++) {
-    uint32_t best = 0;
-    for (uint32_t k = 1; k < size; k++)
-      if (weights[k] * (2 * f[best] + 1) > weights[best] * (2 * f[k] + 1)) best = k;
-    f[best]++;
-  }
-  for (uint32_t k = 0; k < size; k++) frequencies[k] = static_cast<uint8_t>(f[k]);
-}
-
-// All that follows from size, values and frequencies.
-static void complete(RansTable& table) {
-  uint32_t escape = table.size - 1, start = 0;
+static void complete_entries(RansTable& table) {
+  uint32_t escape = table.size - 1;
   std::memset(table.index_of_value, static_cast<int>(escape), sizeof table.index_of_value);
   for (uint32_t k = 0; k < table.size; k++) {
-    uint32_t f = table.frequency[k], reciprocal = std::min(65535u, 65536 / f);
-    table.start[k] = static_cast<uint8_t>(start);
+    uint32_t reciprocal = std::min(65535u, 65536u / table.frequency[k]);
     table.reciprocal_low[k] = static_cast<uint8_t>(reciprocal);
     table.reciprocal_high[k] = static_cast<uint8_t>(reciprocal >> 8);
-    std::memset(table.index_of_slot + start, static_cast<int>(k), f);
     if (k < escape) table.index_of_value[table.value[k]] = static_cast<uint8_t>(k);
-    start += f;
+  }
+  table.contiguous = true;
+  for (uint32_t k = 1; k < escape; k++) table.contiguous = table.contiguous && table.value[k] == table.value[0] + k;
+}
+
+static void complete_cells(RansTable& table) {
+  table.uneven_count = 0;
+  for (uint32_t c = 0; c < 16; c++) {
+    const uint8_t* indices = table.index_of_turn + 16 * c;
+    uint32_t last = 255;
+    if (indices[15] != indices[0])
+      for (last = 16 * c; table.index_of_turn[last + 1] == indices[0];) last++;
+    table.cell_base[c] = static_cast<uint8_t>(indices[0] + 1), table.cell_last[c] = static_cast<uint8_t>(last);
+    bool even = indices[15] == indices[0];
+    if (indices[15] == indices[0] + 1)
+      for (even = true, last++; last < 16 * c + 16; last++) even = even && table.index_of_turn[last] == indices[15];
+    for (uint32_t i = 0; i < 16 && indices[15] == indices[0]; i++) even = even && indices[i] == indices[0];
+    if (!even) table.uneven[table.uneven_count++] = static_cast<uint8_t>(c);
   }
 }
 
-static uint64_t stream_size(uint32_t lanes, uint32_t table_size, uint64_t escapes, uint64_t raw_escapes,
-                            uint64_t bytes) {
-  return kHeader + 2 * table_size - 1 + 2 * lanes + (escapes ? kRare : 0) + (escapes + 1) / 2 + raw_escapes + bytes;
+void complete(RansTable& table) {
+  complete_entries(table);
+  for (uint32_t k = 0, start = 0; k < table.size; k++) {
+    uint32_t end = start + table.frequency[k], low = (end + 1) / 2 - (start + 1) / 2;
+    table.low_ranks[k] = static_cast<uint8_t>(low);
+    table.low_start[k] = static_cast<uint8_t>((start + 1) / 2);
+    table.high_start[k] = static_cast<uint8_t>(128 + start / 2 - low);
+    std::memset(table.index_of_turn + start, static_cast<int>(k), end - start);
+    start = end;
+  }
+  for (uint32_t u = 0; u < 256; u++) table.index_of_slot[u / 2 + u % 2 * 128] = table.index_of_turn[u];
+  complete_cells(table);
 }
 
-// Fills the table from the counts. Returns the size that the stream will have about, or ~0 for a plane that is too flat
-// to gain anything.
-static uint64_t choose_table(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint32_t lanes,
-                             RansTable& table) {
-  uint64_t total = std::max<uint64_t>(counts.total, 1);
-  bool flat = *std::max_element(counts.of.begin(), counts.of.end()) * uint64_t{64} <= total;
-  std::array<Counted, 256> sorted;
-  uint32_t most = commonest(counts.of, max_table - 1 + kRare, sorted), k = 0;
-  uint64_t weights[kRansMaxTable], escapes = counts.total, rare = 0;
-  for (; k < max_table - 1 && k < most && sorted[k].count * uint64_t{kEscapeBelow} > total; k++) {
-    table.value[k] = sorted[k].value;
-    weights[k] = 4 * uint64_t{sorted[k].count};
-    escapes -= sorted[k].count;
+void complete_together(RansTable& table) {
+  complete_entries(table);
+  for (uint32_t k = 0, start = 0; k < table.size; k++) {
+    table.low_ranks[k] = table.frequency[k];
+    table.low_start[k] = table.high_start[k] = static_cast<uint8_t>(start);
+    std::memset(table.index_of_slot + start, static_cast<int>(k), table.frequency[k]);
+    start += table.frequency[k];
   }
-  for (uint32_t i = k; i < std::min(most, k + kRare); i++) rare += sorted[i].count;
-  if (k == 0) weights[k++] = 4;                     // no symbols at all
-  weights[k] = std::max<uint64_t>(4 * escapes, 1);  // a sample without escapes does not say that there are none
-  table.size = k + 1;
-  quantise(weights, 4 * total, table.size, table.frequency);
+  for (uint32_t u = 0; u < 256; u++) table.index_of_turn[u] = table.index_of_slot[u / 2 + u % 2 * 128];
+  complete_cells(table);
+}
+
+static void read_frequencies(ByteCursor& c, RansTable& table) {
+  std::memcpy(table.frequency, c.bytes(table.size, "frequencies").data, table.size);
+  uint32_t sum = 0;
+  for (uint32_t k = 0; k < table.size; k++) {
+    if (table.frequency[k] == 0) c.fail("frequencies", "have a zero");
+    sum += table.frequency[k];
+  }
+  if (sum != 256) c.fail("frequencies", "add up to " + std::to_string(sum) + ", not 256");
+}
+
+// Values in ascending order: a first one, and a bit for each that may follow.
+static void write_table(const RansTable& t, std::vector<uint8_t>& out) {
+  if (t.size == 0) return out.resize(out.size() + 2);
+  uint32_t entries = t.size - 1, first = t.value[0], length = (t.value[entries - 1] - first) / 8 + 1u;
+  out.push_back(static_cast<uint8_t>(first));
+  out.push_back(static_cast<uint8_t>(length));
+  size_t bitmap = out.size();
+  out.resize(bitmap + length);
+  for (uint32_t k = 0; k < entries; k++) {
+    uint32_t bit = t.value[k] - first;
+    out[bitmap + bit / 8] |= static_cast<uint8_t>(1 << bit % 8);
+  }
+  out.insert(out.end(), t.frequency, t.frequency + t.size);
+}
+
+static void read_table(ByteCursor& c, uint32_t bits, bool may_be_verbatim, RansTable& table) {
+  table = {};
+  uint32_t first = c.u8("first_value"), length = c.u8("bitmap_size"), entries = 0;
+  if (length == 0 && first == 0 && may_be_verbatim) return;
+  if (length == 0 || length > 32) c.fail("bitmap_size", std::to_string(length) + " is not 1 to 32");
+  const uint8_t* bitmap = c.bytes(length, "bitmap").data;
+  if (!(bitmap[0] & 1) || bitmap[length - 1] == 0) c.fail("bitmap", "does not begin and end with a value");
+  for (uint32_t bit = 0; bit < 8 * length; bit++) {
+    if (!(bitmap[bit / 8] >> bit % 8 & 1)) continue;
+    if (entries == kRansMaxTable - 1) c.fail("bitmap", "has more than 63 values");
+    if ((first + bit) >> bits) c.fail("bitmap", "has a value of more than " + std::to_string(bits) + " bits");
+    table.value[entries++] = static_cast<uint8_t>(first + bit);
+  }
+  table.size = entries + 1;
+  read_frequencies(c, table);
   complete(table);
-  if (flat && counts.total > 0) return ~uint64_t{0};
-  uint64_t bits_q16 = 0;
-  for (uint32_t i = 0; i <= k; i++)
-    bits_q16 += (i < k ? weights[i] / 4 : escapes) * ((8 << 16) - log2_q16(table.frequency[i]));
-  uint64_t scale = plane.count, raw_escapes = (escapes - rare) * scale / total;
-  // A state is stored in 16 bits, of which about 4 carry symbols.
-  return stream_size(lanes, table.size, escapes * scale / total, raw_escapes, (bits_q16 >> 16) * scale / total / 8) -
-         lanes / 2;
 }
 
-// ---- Escapes
-
-struct Escapes {
-  std::array<uint8_t, kRare> rare{};
-  std::array<uint8_t, 256> nibble_of;
-  uint64_t raw = 0;  // how many stand in full
-};
-
-static Escapes count_escapes(const uint8_t* escapes, uint64_t n) {
-  Escapes e;
-  std::array<uint32_t, 256> counts{};
-  for (uint64_t i = 0; i < n; i++) counts[escapes[i]]++;
-  std::array<Counted, 256> sorted;
-  uint32_t rare = commonest(counts, kRare, sorted);
-  e.nibble_of.fill(kRare);
-  e.raw = n;
-  for (uint32_t k = 0; k < rare; k++) {
-    e.rare[k] = sorted[k].value;
-    e.nibble_of[sorted[k].value] = static_cast<uint8_t>(k);
-    e.raw -= sorted[k].count;
-  }
-  return e;
-}
-
-// Writes rare, nibbles and raw escapes; returns where they end.
-static uint8_t* pack_escapes(const Escapes& e, const uint8_t* escapes, uint64_t n, uint8_t* out) {
-  if (n == 0) return out;
-  out = std::copy(e.rare.begin(), e.rare.end(), out);
-  uint8_t* raw = out + (n + 1) / 2;
-  for (uint64_t i = 0; i < n; i++) {
-    uint8_t v = e.nibble_of[escapes[i]];
-    i % 2 ? out[i / 2] |= static_cast<uint8_t>(v << 4) : out[i / 2] = v;
-    if (v == kRare) *raw++ = escapes[i];
-  }
-  return raw;
-}
-
-static void unpack_escapes(ByteView rare, ByteView nibbles, ByteView raw, uint64_t n, uint8_t* out) {
-  uint64_t used = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    uint32_t v = nibbles.data[i / 2] >> i % 2 * 4 & 15;
-    if (v < kRare)
-      out[i] = rare.data[v];
-    else if (used < raw.size)
-      out[i] = raw.data[used++];
-    else
-      throw_corrupt("rans stream: more escapes stand in full than raw_escape_count");
-  }
-  if (used != raw.size) throw_corrupt("rans stream: fewer escapes stand in full than raw_escape_count");
-  if (n % 2 && nibbles.data[n / 2] >> 4) throw_corrupt("rans stream: the unused half of nibbles is not zero");
-}
-
-// ---- The stream
-
-static uint8_t* put(uint8_t* out, const void* data, uint64_t size) {
-  std::memcpy(out, data, size);
-  return out + size;
-}
-
-uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
-                     RansScratch& scratch, const RansKernels& kernels) {
-  if (plane.count > UINT32_MAX / 2) return 0;
-  uint32_t lanes = plane.count < kManySymbols ? 64 : 128;
-  RansTable table{};
-  uint64_t estimate = choose_table(plane, counts, max_table, lanes, table);
-  if (estimate > capacity && (estimate != ~uint64_t{0} || capacity < plane.count)) return 0;
-
-  // Both lists grow downwards from the ends of their halves.
-  uint64_t rows = plane.count / lanes, tail = plane.count % lanes, half = plane.count + 2 * kRansSlack;
-  uint8_t* memory = scratch.take(2 * half);
-  RansEncoder encoder;
-  uint8_t* bytes_end = encoder.bytes = memory + half;
-  uint8_t* escapes_end = encoder.escapes = memory + 2 * half;
-  std::memset(encoder.states.high, 1, sizeof encoder.states.high);
-  std::memset(encoder.states.low, 0, sizeof encoder.states.low);
-  if (tail) {
-    uint8_t row[kRansMaxLanes];
-    std::memset(put(row, plane.symbols + rows * lanes, tail), table.value[0], lanes - tail);
-    kernels.encode(table, lanes, row, 1, encoder);
-  }
-  kernels.encode(table, lanes, plane.symbols, rows, encoder);
-
-  auto escape_count = static_cast<uint32_t>(escapes_end - encoder.escapes);
-  auto rans_size = static_cast<uint32_t>(bytes_end - encoder.bytes);
-  Escapes escapes = count_escapes(encoder.escapes, escape_count);
-  auto raw_escape_count = static_cast<uint32_t>(escapes.raw);
-  uint64_t size = stream_size(lanes, table.size, escape_count, raw_escape_count, rans_size);
-  if (size > capacity) return 0;
-  const uint8_t head[4] = {static_cast<uint8_t>(lanes), static_cast<uint8_t>(table.size), 0, 0};
-  out = put(out, head, 4);
-  for (uint32_t count : {escape_count, raw_escape_count, rans_size}) out = put(out, &count, 4);
-  out = put(out, table.value, table.size - 1);
-  out = put(out, table.frequency, table.size);
-  out = put(out, encoder.states.high, lanes);
-  out = put(out, encoder.states.low, lanes);
-  out = pack_escapes(escapes, encoder.escapes, escape_count, out);
-  put(out, encoder.bytes, rans_size);
-  return size;
-}
-
-static RansTable read_table(ByteCursor& c, uint32_t size) {
-  RansTable table{};
+// The table of 6.5, whose values are in any order.
+static void read_old_table(ByteCursor& c, uint32_t size, RansTable& table) {
+  table = {};
   table.size = size;
   std::array<bool, 256> seen{};
   std::memcpy(table.value, c.bytes(size - 1, "values").data, size - 1);
@@ -244,109 +158,338 @@ static RansTable read_table(ByteCursor& c, uint32_t size) {
     if (seen[table.value[k]]) c.fail("values", std::to_string(table.value[k]) + " is there twice");
     seen[table.value[k]] = true;
   }
-  std::memcpy(table.frequency, c.bytes(size, "frequencies").data, size);
-  uint32_t sum = 0;
-  for (uint32_t k = 0; k < size; k++) {
-    if (table.frequency[k] == 0) c.fail("frequencies", "have a zero");
-    sum += table.frequency[k];
-  }
-  if (sum != 256) c.fail("frequencies", "add up to " + std::to_string(sum) + ", not 256");
-  complete(table);
-  return table;
+  read_frequencies(c, table);
+  complete_together(table);
 }
 
-// Runs the kernel over the bytes where they lie, and over the last of them in a copy with slack, so that no load leaves
-// the stream.
-class Rows {
- public:
-  Rows(const RansKernels& kernels, const RansTable& table, uint32_t lanes, ByteView bytes, RansDecoder& decoder)
-      : kernels_(kernels), table_(table), lanes_(lanes), bytes_(bytes), decoder_(decoder) {
-    decoder.bytes = bytes.data;
-    if (bytes.size < lanes)
-      use_copy();
-    else
-      decoder.bytes_limit = bytes.data + bytes.size - lanes;
-  }
-  void decode(uint8_t* out, uint64_t rows) {
-    uint64_t done = kernels_.decode(table_, lanes_, out, rows, decoder_);
-    if (done < rows && !copied_ && decoder_.escapes <= decoder_.escapes_limit) {  // so less than a row of bytes is left
-      use_copy();
-      done += kernels_.decode(table_, lanes_, out + done * lanes_, rows - done, decoder_);
-    }
-    if (done < rows) throw_corrupt("rans stream: bytes or escapes end too early");
-  }
-  bool used_up() const { return decoder_.bytes == (copied_ ? decoder_.bytes_limit : bytes_.data + bytes_.size); }
+// ---- Escapes
 
- private:
-  void use_copy() {
-    uint64_t left = static_cast<uint64_t>(bytes_.data + bytes_.size - decoder_.bytes);
-    std::memcpy(copy_, decoder_.bytes, left);
-    decoder_.bytes = copy_, decoder_.bytes_limit = copy_ + left;
-    copied_ = true;
+// One level: the commonest values get a nibble, the others nibble 15 and a place in the next list. Appends rare values
+// and nibbles to `out` and returns the next list.
+static std::vector<uint8_t> write_escapes(const std::vector<uint8_t>& escapes, std::vector<uint8_t>& out) {
+  std::vector<uint8_t> others;
+  if (escapes.empty()) return others;
+  std::array<uint32_t, 256> counts{};
+  for (uint8_t e : escapes) counts[e]++;
+  std::array<uint8_t, 256> order, nibble_of;
+  uint32_t m = 0, rare = 0;
+  for (uint32_t v = 0; v < 256; v++)
+    if (counts[v]) order[m++] = static_cast<uint8_t>(v);
+  rare = std::min(m, kRare);
+  std::partial_sort(order.begin(), order.begin() + rare, order.begin() + m,
+                    [&](uint8_t a, uint8_t b) { return counts[a] != counts[b] ? counts[a] > counts[b] : a < b; });
+  nibble_of.fill(kRare);
+  size_t at = out.size();
+  out.resize(at + kRare + (escapes.size() + 1) / 2);
+  for (uint32_t k = 0; k < rare; k++) out[at + k] = order[k], nibble_of[order[k]] = static_cast<uint8_t>(k);
+  at += kRare;
+  for (size_t i = 0; i < escapes.size(); i++) {
+    uint8_t v = nibble_of[escapes[i]];
+    out[at + i / 2] |= static_cast<uint8_t>(v << i % 2 * 4);
+    if (v == kRare) others.push_back(escapes[i]);
   }
+  return others;
+}
 
-  const RansKernels& kernels_;
-  const RansTable& table_;
-  uint32_t lanes_;
-  ByteView bytes_;
-  RansDecoder& decoder_;
-  bool copied_ = false;
-  uint8_t copy_[kRansMaxLanes + kRansSlack] = {};
+struct EscapeList {
+  ByteView rare, nibbles;
+  uint64_t count;
 };
 
-void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch, const RansKernels& kernels) {
-  if (shape.bits > 8) throw_corrupt("rans stream: symbols of " + std::to_string(shape.bits) + " bits");
-  ByteCursor c(stream, "rans stream", 0);
+static EscapeList read_escapes(ByteCursor& c, uint64_t count, const char* rare, const char* nibbles) {
+  EscapeList list{c.bytes(count ? kRare : 0, rare), {}, count};
+  list.nibbles = c.bytes((count + 1) / 2, nibbles);
+  if (count % 2 && list.nibbles.data[count / 2] >> 4) c.fail(nibbles, "has an unused half that is not zero");
+  return list;
+}
+
+// Fills out[0, list.count) from the nibbles and, where they say 15, from `others`.
+static void unpack_escapes(const EscapeList& list, const uint8_t* others, uint64_t other_count, uint8_t* out) {
+  uint64_t used = 0;
+  for (uint64_t i = 0; i < list.count; i++) {
+    uint32_t v = list.nibbles.data[i / 2] >> i % 2 * 4 & 15;
+    if (v < kRare)
+      out[i] = list.rare.data[v];
+    else if (used < other_count)
+      out[i] = others[used++];
+    else
+      throw_corrupt("rans stream: more escapes stand in full than are there");
+  }
+  if (used != other_count) throw_corrupt("rans stream: fewer escapes stand in full than are there");
+}
+
+// ---- Encoding
+
+static uint8_t* put_bytes(uint8_t* out, const void* data, uint64_t size) {
+  if (size) std::memcpy(out, data, size);
+  return out + size;
+}
+
+RansEncoding::RansEncoding(uint64_t count, RansScratch& scratch, const RansKernels& kernels)
+    : kernels_(kernels), model_(scratch.model), segment_(model_.segment_ends.size() - 1) {
+  // All lists grow downwards from the ends of their parts.
+  uint64_t part = count + 2 * kRansSlack;
+  bool some_verbatim = std::any_of(model_.tables.begin(), model_.tables.end(), [](auto& t) { return t.size == 0; });
+  uint8_t* memory = scratch.take((some_verbatim ? 3 : 2) * part);
+  bytes_end_ = state_.bytes = memory + part;
+  escapes_end_ = state_.escapes = memory + 2 * part;
+  verbatim_end_ = verbatim_ = memory + (some_verbatim ? 3 : 2) * part;
+  std::memset(state_.states.high, 1, sizeof state_.states.high);
+  std::memset(state_.states.low, 0, sizeof state_.states.low);
+}
+
+void RansEncoding::put(const uint8_t* symbols, const uint8_t* context, uint64_t begin, uint64_t count) {
+  const uint32_t lanes = model_.lanes;
+  const bool with_classes = model_.segment_ends.empty();
+  const RansClasses classes = with_classes ? model_.classes() : RansClasses{};
+  auto code = [&](const uint8_t* of, const uint8_t* in_context, uint64_t rows) {
+    if (!with_classes && model_.tables[segment_].size == 0)
+      std::memcpy(verbatim_ -= rows * lanes, of, rows * lanes);
+    else if (with_classes)
+      kernels_.encode_classes(classes, lanes, of, in_context, rows, state_);
+    else
+      kernels_.encode(model_.tables[segment_], lanes, of, rows, state_);
+  };
+  while (segment_ > 0 && !with_classes && model_.segment_ends[segment_ - 1] >= begin + count) segment_--;
+  if (uint64_t tail = count % lanes; tail && !with_classes && model_.tables[segment_].size == 0) {
+    std::memcpy(verbatim_ -= tail, symbols + count - tail, tail);
+    count -= tail;
+  } else if (tail) {  // only the first piece has one
+    uint8_t row[kRansMaxLanes], contexts[kRansMaxLanes] = {};
+    uint64_t whole = count - tail;
+    if (with_classes) std::memcpy(contexts, context + whole, tail);
+    uint8_t padding = model_.tables[with_classes ? model_.class_of[0] : segment_].value[0];
+    std::memset(put_bytes(row, symbols + whole, tail), padding, lanes - tail);
+    code(row, contexts, 1);
+    count = whole;
+  }
+  while (count > 0) {
+    uint64_t segment_begin = with_classes || segment_ == 0 ? 0 : model_.segment_ends[segment_ - 1];
+    uint64_t from = std::max(begin, segment_begin) - begin;
+    if (from < count) code(symbols + from, context + from, (count - from) / lanes);
+    count = std::min(count, from);
+    if (count > 0) segment_--;
+  }
+}
+
+uint64_t RansEncoding::size() {
+  std::vector<uint8_t> list(state_.escapes, escapes_end_);
+  escape_counts_[0] = static_cast<uint32_t>(list.size());
+  escapes_.clear();
+  list = write_escapes(list, escapes_);
+  escape_counts_[1] = static_cast<uint32_t>(list.size());
+  list = write_escapes(list, escapes_);
+  full_escapes_ = static_cast<uint32_t>(list.size());
+  escapes_.insert(escapes_.end(), list.begin(), list.end());
+  tables_.clear();
+  if (model_.segment_ends.empty()) {
+    for (uint32_t v = 0; v < 256; v += 2)
+      tables_.push_back(static_cast<uint8_t>(model_.class_of[v] | model_.class_of[v + 1] << 4));
+  } else {
+    uint64_t begin = 0;
+    for (size_t i = 0; i + 1 < model_.segment_ends.size(); begin = model_.segment_ends[i++]) {
+      uint64_t units = (model_.segment_ends[i] - begin) / kRansUnit;
+      tables_.push_back(static_cast<uint8_t>(units)), tables_.push_back(static_cast<uint8_t>(units >> 8));
+    }
+  }
+  for (const RansTable& t : model_.tables) write_table(t, tables_);
+  return kHeader + tables_.size() + 2 * model_.lanes + escapes_.size() +
+         static_cast<uint64_t>(verbatim_end_ - verbatim_) + static_cast<uint64_t>(bytes_end_ - state_.bytes);
+}
+
+void RansEncoding::write(uint8_t* out) {
+  auto rans_size = static_cast<uint32_t>(bytes_end_ - state_.bytes);
+  const uint8_t head[4] = {static_cast<uint8_t>(model_.lanes),
+                           static_cast<uint8_t>(model_.segment_ends.empty() ? kClasses : kSegments),
+                           static_cast<uint8_t>(model_.tables.size()), 0};
+  out = put_bytes(out, head, 4);
+  for (uint32_t count : {escape_counts_[0], escape_counts_[1], full_escapes_, rans_size})
+    out = put_bytes(out, &count, 4);
+  out = put_bytes(out, tables_.data(), tables_.size());
+  out = put_bytes(out, state_.states.high, model_.lanes);
+  out = put_bytes(out, state_.states.low, model_.lanes);
+  out = put_bytes(out, escapes_.data(), escapes_.size());
+  out = put_bytes(out, verbatim_, static_cast<uint64_t>(verbatim_end_ - verbatim_));
+  put_bytes(out, state_.bytes, rans_size);
+}
+
+// ---- Decoding
+
+static uint32_t read_lanes(ByteCursor& c) {
   uint32_t lanes = c.u8("lanes");
   if (lanes != 64 && lanes != 128) c.fail("lanes", std::to_string(lanes) + " is not 64 or 128");
-  uint32_t size = c.u8("table_size");
-  if (size < 2 || size > kRansMaxTable) c.fail("table_size", std::to_string(size) + " is not 2 to 32");
-  c.zeros(2, "reserved");
-  uint64_t escape_count = c.u32("escape_count");
-  if (escape_count > shape.count)
-    c.fail("escape_count",
-           std::to_string(escape_count) + " is more than the " + std::to_string(shape.count) + " symbols");
-  uint64_t raw_escape_count = c.u32("raw_escape_count");
-  uint64_t rans_size = c.u32("rans_size");
-  RansTable table = read_table(c, size);
-  RansDecoder decoder;
-  std::memcpy(decoder.states.high, c.bytes(lanes, "high").data, lanes);
-  std::memcpy(decoder.states.low, c.bytes(lanes, "low").data, lanes);
-  if (std::memchr(decoder.states.high, 0, lanes)) c.fail("high", "has a state below 256");
-  ByteView rare = c.bytes(escape_count ? kRare : 0, "rare");
-  ByteView nibbles = c.bytes((escape_count + 1) / 2, "nibbles");
-  ByteView raw_escapes = c.bytes(raw_escape_count, "raw_escapes");
-  ByteView bytes = c.bytes(rans_size, "bytes");
+  return lanes;
+}
+
+static uint64_t read_count(ByteCursor& c, const char* field, uint64_t most) {
+  uint64_t n = c.u32(field);
+  if (n > most) c.fail(field, std::to_string(n) + " is more than " + std::to_string(most));
+  return n;
+}
+
+RansDecoding::RansDecoding(Coder coder, ByteView stream, const Plane& shape, bool with_context, RansScratch& scratch,
+                           const RansKernels& kernels)
+    : kernels_(kernels), model_(scratch.model), count_(shape.count) {
+  if (shape.bits > 8) throw_corrupt("rans stream: symbols of " + std::to_string(shape.bits) + " bits");
+  ByteCursor c(stream, "rans stream", 0);
+  model_.tables.clear(), model_.segment_ends.clear();
+  model_.lanes = read_lanes(c);
+  uint64_t counts[3], levels = 2, rans_size, verbatim = 0;
+  if (coder == Coder::kRans) {
+    uint32_t size = c.u8("table_size");
+    if (size < 2 || size > 32) c.fail("table_size", std::to_string(size) + " is not 2 to 32");
+    c.zeros(2, "reserved");
+    counts[0] = read_count(c, "escape_count", shape.count);
+    counts[1] = read_count(c, "raw_escape_count", counts[0]);
+    levels = 1;
+    rans_size = c.u32("rans_size");
+    model_.tables.resize(1);
+    model_.segment_ends.push_back(count_);
+    read_old_table(c, size, model_.tables[0]);
+  } else {
+    uint32_t kind = c.u8("kind");
+    if (kind > kClasses) c.fail("kind", std::to_string(kind) + " is not 0 or 1");
+    if (kind == kClasses && !with_context) c.fail("kind", "is 1, but the plane has no context");
+    uint32_t tables = c.u8("table_count"), most = kind == kClasses ? kRansMaxClasses : kRansMaxSegments;
+    if (tables == 0 || tables > most)
+      c.fail("table_count", std::to_string(tables) + " is not 1 to " + std::to_string(most));
+    c.zeros(1, "reserved");
+    counts[0] = read_count(c, "escape_count", shape.count);
+    counts[1] = read_count(c, "second_escape_count", counts[0]);
+    counts[2] = read_count(c, "raw_escape_count", counts[1]);
+    rans_size = c.u32("rans_size");
+    if (kind == kClasses) {
+      ByteView nibbles = c.bytes(128, "class_of");
+      for (uint32_t v = 0; v < 256; v++) {
+        model_.class_of[v] = nibbles.data[v / 2] >> v % 2 * 4 & 15;
+        if (model_.class_of[v] >= tables) c.fail("class_of", "names a class that is not there");
+      }
+    } else {
+      uint64_t end = 0;
+      for (uint32_t i = 0; i + 1 < tables; i++) {
+        uint64_t units = c.u16("segment_length");
+        end += units * kRansUnit;
+        if (units == 0 || end >= count_) c.fail("segment_length", std::to_string(units) + " leaves no symbols");
+        model_.segment_ends.push_back(end);
+      }
+      model_.segment_ends.push_back(count_);
+    }
+    model_.tables.resize(tables);
+    for (RansTable& t : model_.tables) read_table(c, shape.bits, kind == kSegments, t);
+    for (size_t i = 0; i < model_.segment_ends.size(); i++)
+      if (model_.tables[i].size == 0) verbatim += model_.segment_ends[i] - (i ? model_.segment_ends[i - 1] : 0);
+    if (kind == kClasses) classes_ = model_.classes();
+  }
+  std::memcpy(state_.states.high, c.bytes(model_.lanes, "high").data, model_.lanes);
+  std::memcpy(state_.states.low, c.bytes(model_.lanes, "low").data, model_.lanes);
+  if (std::memchr(state_.states.high, 0, model_.lanes)) c.fail("high", "has a state below 256");
+  EscapeList first = read_escapes(c, counts[0], "rare", "nibbles");
+  EscapeList second = read_escapes(c, levels == 2 ? counts[1] : 0, "second_rare", "second_nibbles");
+  ByteView full = c.bytes(counts[levels], "raw_escapes");
+  ByteView in_full = c.bytes(verbatim, "verbatim");
+  check_bits(in_full.data, in_full.size, shape.bits);
+  verbatim_ = in_full.data;
+  bytes_ = c.bytes(rans_size, "bytes");
   if (c.left()) throw_corrupt("rans stream: " + std::to_string(c.left()) + " bytes too long");
 
-  uint8_t* escapes = scratch.take(escape_count + kRansSlack);
-  unpack_escapes(rare, nibbles, raw_escapes, escape_count, escapes);
-  std::memset(escapes + escape_count, 0, kRansSlack);
-  decoder.escapes = escapes, decoder.escapes_limit = escapes + escape_count;
+  uint8_t* escapes = scratch.take(counts[0] + second.count + kRansSlack);
+  uint8_t* others = escapes + counts[0] + kRansSlack;  // the second list, unpacked behind the first
+  unpack_escapes(second, full.data, full.size, others);
+  unpack_escapes(first, levels == 2 ? others : full.data, levels == 2 ? second.count : full.size, escapes);
+  for (uint64_t i = 0; i < counts[0] && coder == Coder::kContextRans; i++)
+    if (escapes[i] >> shape.bits)
+      throw_corrupt("rans stream: an escape has more than " + std::to_string(shape.bits) + " bits");
+  std::memset(escapes + counts[0], 0, kRansSlack);
+  state_.escapes = escapes, state_.escapes_limit = escapes + counts[0];
+  state_.bytes = bytes_.data;
+  if (bytes_.size < model_.lanes)
+    use_copy();
+  else
+    state_.bytes_limit = bytes_.data + bytes_.size - model_.lanes;
+}
 
-  Rows rows(kernels, table, lanes, bytes, decoder);
-  rows.decode(out, shape.count / lanes);
-  if (uint64_t tail = shape.count % lanes) {
-    for (uint64_t i = tail; i < lanes; i++)
-      if (table.index_of_slot[decoder.states.low[i]] == size - 1) throw_corrupt("rans stream: padding is an escape");
-    uint8_t row[kRansMaxLanes];
-    rows.decode(row, 1);
-    put(out + shape.count - tail, row, tail);
+// The last bytes are read from a copy with slack, so that no load leaves the stream.
+void RansDecoding::use_copy() {
+  uint64_t left = static_cast<uint64_t>(bytes_.data + bytes_.size - state_.bytes);
+  if (left) std::memcpy(copy_, state_.bytes, left);
+  state_.bytes = copy_, state_.bytes_limit = copy_ + left;
+  copied_ = true;
+}
+
+void RansDecoding::rows(uint8_t* out, const uint8_t* context, uint64_t rows) {
+  const uint32_t lanes = model_.lanes;
+  auto code = [&](uint64_t done) {
+    if (has_classes())
+      return kernels_.decode_classes(classes_, lanes, out + done * lanes, context + done * lanes, rows - done, state_);
+    return kernels_.decode(model_.tables[segment_], lanes, out + done * lanes, rows - done, state_);
+  };
+  uint64_t done = code(0);
+  if (done < rows && !copied_ && state_.escapes <= state_.escapes_limit) {  // so less than a row of bytes is left
+    use_copy();
+    done += code(done);
   }
-  if (!rows.used_up() || decoder.escapes != decoder.escapes_limit)
+  if (done < rows) throw_corrupt("rans stream: bytes or escapes end too early");
+}
+
+void RansDecoding::next(uint8_t* out, const uint8_t* context, uint64_t count) {
+  const uint32_t lanes = model_.lanes;
+  while (count >= lanes) {
+    uint64_t n = count / lanes * lanes;
+    if (!has_classes()) {
+      while (at_ == model_.segment_ends[segment_] && segment_ + 1 < model_.segment_ends.size()) segment_++;
+      if (segment_ + 1 < model_.segment_ends.size()) n = std::min(n, model_.segment_ends[segment_] - at_);
+    }
+    if (!has_classes() && model_.tables[segment_].size == 0)
+      std::memcpy(out, verbatim_, n), verbatim_ += n;
+    else
+      rows(out, context, n / lanes);
+    out += n, context += n, at_ += n, count -= n;
+  }
+  if (count == 0) return;
+  uint8_t row[kRansMaxLanes], contexts[kRansMaxLanes] = {};
+  if (has_classes()) {
+    std::memcpy(contexts, context, count);
+  } else {
+    while (at_ == model_.segment_ends[segment_] && segment_ + 1 < model_.segment_ends.size()) segment_++;
+    if (model_.tables[segment_].size == 0) {
+      put_bytes(out, verbatim_, count);
+      verbatim_ += count, at_ += count;
+      return;
+    }
+  }
+  for (uint64_t i = count; i < lanes; i++) {
+    const RansTable& table = model_.tables[has_classes() ? model_.class_of[0] : segment_];
+    if (table.index_of_slot[state_.states.low[i]] == table.size - 1) throw_corrupt("rans stream: padding is an escape");
+  }
+  rows(row, contexts, 1);
+  put_bytes(out, row, count);
+  at_ += count;
+}
+
+void RansDecoding::finish() const {
+  const uint8_t* end = copied_ ? state_.bytes_limit : bytes_.data + bytes_.size;
+  if (state_.bytes != end || state_.escapes != state_.escapes_limit)
     throw_corrupt("rans stream: bytes or escapes are left over");
-  for (uint32_t i = 0; i < lanes; i++)
-    if (decoder.states.high[i] != 1 || decoder.states.low[i] != 0)
+  for (uint32_t i = 0; i < model_.lanes; i++)
+    if (state_.states.high[i] != 1 || state_.states.low[i] != 0)
       throw_corrupt("rans stream: the state of lane " + std::to_string(i) + " does not end as it began");
 }
 
-uint64_t encode_rans(const Plane& plane, const ByteCounts& counts, uint32_t max_table, uint8_t* out, uint64_t capacity,
-                     RansScratch& scratch) {
-  return encode_rans(plane, counts, max_table, out, capacity, scratch, rans_kernels(isa()));
+uint64_t encode_context_rans(const Plane& plane, const uint8_t* context, uint8_t* out, uint64_t capacity,
+                             RansScratch& scratch, const RansKernels& kernels) {
+  RansEncoding encoding(plane.count, scratch, kernels);
+  encoding.put(plane.symbols, context ? context : plane.symbols, 0, plane.count);
+  uint64_t size = encoding.size();
+  if (size > capacity) return 0;
+  encoding.write(out);
+  return size;
 }
 
-void decode_rans(ByteView stream, const Plane& shape, uint8_t* out, RansScratch& scratch) {
-  decode_rans(stream, shape, out, scratch, rans_kernels(isa()));
+void decode_rans(Coder coder, ByteView stream, const Plane& shape, const uint8_t* context, uint8_t* out,
+                 RansScratch& scratch, const RansKernels& kernels) {
+  RansDecoding decoding(coder, stream, shape, context != nullptr, scratch, kernels);
+  decoding.next(out, context ? context : out, shape.count);
+  decoding.finish();
 }
 
 }  // namespace mithril

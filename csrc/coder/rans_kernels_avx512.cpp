@@ -21,26 +21,129 @@ using V = __m512i;
 
 inline V load(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }
+inline V bytes_of(uint32_t b) { return _mm512_set1_epi8(static_cast<char>(b)); }
 inline int count(__mmask64 m) { return __builtin_popcountll(m); }
 
-// Looks up in 256 bytes.
+// Looks up in 256 bytes; `upper` names the indices from 128 on.
 struct Table256 {
   V t[4];
   explicit Table256(const uint8_t* p) : t{load(p), load(p + 64), load(p + 128), load(p + 192)} {}
-  V operator[](V i) const {
+  V at(V i, __mmask64 upper) const {
     V low = _mm512_permutex2var_epi8(t[0], i, t[1]), high = _mm512_permutex2var_epi8(t[2], i, t[3]);
-    return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(i), high);
+    return _mm512_mask_mov_epi8(low, upper, high);
   }
+  V operator[](V i) const { return at(i, _mm512_movepi8_mask(i)); }
 };
 
-// Looks up in 16 bytes, or 32 if Wide.
-template <bool Wide>
+// Looks up in 64 bytes.
 struct Table {
   V t;
-  explicit Table(const uint8_t* p)
-      : t(Wide ? _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))
-               : _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))) {}
-  V operator[](V i) const { return Wide ? _mm512_permutexvar_epi8(i, t) : _mm512_shuffle_epi8(t, i); }
+  explicit Table(const uint8_t* p) : t(load(p)) {}
+  V operator[](V i) const { return _mm512_permutexvar_epi8(i, t); }
+};
+
+// What the symbols of a register need of their tables. Lookup fills it from one table, ClassLookup from several.
+struct ToEncode {
+  V frequency, low_ranks, low_start, high_start, reciprocal_low, reciprocal_high;
+  __mmask64 escaped;
+};
+struct ToDecode {
+  V frequency, start, value;
+  __mmask64 escaped;
+};
+
+class EncodeTable {
+ public:
+  explicit EncodeTable(const RansTable& t)
+      : index_of_value_(t.index_of_value),
+        frequency_(t.frequency),
+        low_ranks_(t.low_ranks),
+        low_start_(t.low_start),
+        high_start_(t.high_start),
+        reciprocal_low_(t.reciprocal_low),
+        reciprocal_high_(t.reciprocal_high),
+        escape_(bytes_of(t.size - 1)) {}
+  ToEncode find(V symbol, const uint8_t*) const {
+    V k = index_of_value_[symbol];
+    return {frequency_[k],      low_ranks_[k],       low_start_[k],
+            high_start_[k],     reciprocal_low_[k],  reciprocal_high_[k],
+            _mm512_cmpeq_epi8_mask(k, escape_)};
+  }
+
+ private:
+  Table256 index_of_value_;
+  Table frequency_, low_ranks_, low_start_, high_start_, reciprocal_low_, reciprocal_high_;
+  V escape_;
+};
+
+class DecodeTable {
+ public:
+  explicit DecodeTable(const RansTable& t)
+      : index_of_slot_(t.index_of_slot),
+        frequency_(t.frequency),
+        low_start_(t.low_start),
+        high_start_(t.high_start),
+        value_(t.value),
+        escape_(bytes_of(t.size - 1)) {}
+  ToDecode find(V slot, const uint8_t*) const {
+    __mmask64 upper = _mm512_movepi8_mask(slot);
+    V k = index_of_slot_.at(slot, upper);
+    return {frequency_[k], _mm512_mask_mov_epi8(low_start_[k], upper, high_start_[k]), value_[k],
+            _mm512_cmpeq_epi8_mask(k, escape_)};
+  }
+
+ private:
+  Table256 index_of_slot_;
+  Table frequency_, low_start_, high_start_, value_;
+  V escape_;
+};
+
+// Goes through the tables of all classes, each for the lanes that are of its class.
+class EncodeClasses {
+ public:
+  explicit EncodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
+  ToEncode find(V symbol, const uint8_t* context) const {
+    V of = class_of_[load(context)];
+    ToEncode all = EncodeTable(classes_.tables[0]).find(symbol, nullptr);
+    for (uint32_t c = 1; c < classes_.count; c++) {
+      __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
+      ToEncode one = EncodeTable(classes_.tables[c]).find(symbol, nullptr);
+      all.frequency = _mm512_mask_mov_epi8(all.frequency, m, one.frequency);
+      all.low_ranks = _mm512_mask_mov_epi8(all.low_ranks, m, one.low_ranks);
+      all.low_start = _mm512_mask_mov_epi8(all.low_start, m, one.low_start);
+      all.high_start = _mm512_mask_mov_epi8(all.high_start, m, one.high_start);
+      all.reciprocal_low = _mm512_mask_mov_epi8(all.reciprocal_low, m, one.reciprocal_low);
+      all.reciprocal_high = _mm512_mask_mov_epi8(all.reciprocal_high, m, one.reciprocal_high);
+      all.escaped = (all.escaped & ~m) | (one.escaped & m);
+    }
+    return all;
+  }
+
+ private:
+  const RansClasses& classes_;
+  Table256 class_of_;
+};
+
+class DecodeClasses {
+ public:
+  explicit DecodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
+  ToDecode find(V slot, const uint8_t* context) const {
+    V of = class_of_[load(context)];
+    ToDecode all = DecodeTable(classes_.tables[0]).find(slot, nullptr);
+    for (uint32_t c = 1; c < classes_.count; c++) {
+      __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
+      ToDecode one = DecodeTable(classes_.tables[c]).find(slot, nullptr);
+      all.frequency = _mm512_mask_mov_epi8(all.frequency, m, one.frequency);
+      all.start = _mm512_mask_mov_epi8(all.start, m, one.start);
+      all.value = _mm512_mask_mov_epi8(all.value, m, one.value);
+      all.escaped = (all.escaped & ~m) | (one.escaped & m);
+    }
+    return all;
+  }
+
+ private:
+  const RansClasses& classes_;
+  Table256 class_of_;
 };
 
 // Bytes of `low` where the index is even, of `high` where it is odd.
@@ -56,7 +159,7 @@ inline V high_bytes(V even, V odd) { return blend(_mm512_srli_epi16(even, 8), od
 // The bytes of v that m names, in front of p. A store of 64 bytes: those below are not written yet.
 inline uint8_t* put_before(uint8_t* p, __mmask64 m, V v, V iota) {
   int n = count(m);
-  V turned = _mm512_add_epi8(iota, _mm512_set1_epi8(static_cast<char>(n)));
+  V turned = _mm512_add_epi8(iota, bytes_of(static_cast<uint32_t>(n)));
   store(p - 64, _mm512_permutexvar_epi8(turned, _mm512_maskz_compress_epi8(m, v)));
   return p - n;
 }
@@ -69,12 +172,9 @@ inline void divide(V x, V reciprocal, V f, V& quotient, V& rest) {
   rest = _mm512_mask_sub_epi16(r, more, r, f);
 }
 
-template <int Groups, bool Wide>
-void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
-  const Table256 index_of_value(table.index_of_value);
-  const Table<Wide> frequency(table.frequency), start(table.start);
-  const Table<Wide> reciprocal_low(table.reciprocal_low), reciprocal_high(table.reciprocal_high);
-  const V escape = _mm512_set1_epi8(static_cast<char>(table.size - 1));
+template <int Groups, class Lookup>
+void encode_rows(const Lookup& lookup, const uint8_t* symbols, const uint8_t* context, size_t rows,
+                 RansEncoder& encoder) {
   alignas(64) uint8_t numbers[64];
   for (int i = 0; i < 64; i++) numbers[i] = static_cast<uint8_t>(i);
   const V iota = load(numbers);
@@ -82,21 +182,23 @@ void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, Ra
   for (int g = 0; g < Groups; g++)
     high[g] = load(encoder.states.high + 64 * g), low[g] = load(encoder.states.low + 64 * g);
   uint8_t *bytes = encoder.bytes, *escapes = encoder.escapes;
-  for (const uint8_t* row = symbols + rows * 64 * Groups; row != symbols;) {
+  for (size_t row = rows * 64 * Groups; row > 0;) {
     row -= 64 * Groups;
 #pragma GCC unroll 2
     for (int g = Groups - 1; g >= 0; g--) {
-      V symbol = load(row + 64 * g), k = index_of_value[symbol];
-      escapes = put_before(escapes, _mm512_cmpeq_epi8_mask(k, escape), symbol, iota);
-      V f = frequency[k], s = start[k], rl = reciprocal_low[k], rh = reciprocal_high[k];
-      __mmask64 full = _mm512_cmpge_epu8_mask(high[g], f);
+      V symbol = load(symbols + row + 64 * g);
+      const ToEncode t = lookup.find(symbol, context + row + 64 * g);
+      escapes = put_before(escapes, t.escaped, symbol, iota);
+      __mmask64 full = _mm512_cmpge_epu8_mask(high[g], t.frequency);
       bytes = put_before(bytes, full, low[g], iota);
       V l = _mm512_mask_mov_epi8(low[g], full, high[g]), h = _mm512_maskz_mov_epi8(~full, high[g]);
       V quotient[2], rest[2];
-      divide(even(h, l), even(rh, rl), even(f), quotient[0], rest[0]);
-      divide(odd(h, l), odd(rh, rl), odd(f), quotient[1], rest[1]);
+      divide(even(h, l), even(t.reciprocal_high, t.reciprocal_low), even(t.frequency), quotient[0], rest[0]);
+      divide(odd(h, l), odd(t.reciprocal_high, t.reciprocal_low), odd(t.frequency), quotient[1], rest[1]);
       high[g] = _mm512_or_si512(quotient[0], _mm512_slli_epi16(quotient[1], 8));
-      low[g] = _mm512_add_epi8(s, _mm512_or_si512(rest[0], _mm512_slli_epi16(rest[1], 8)));
+      V rank = _mm512_or_si512(rest[0], _mm512_slli_epi16(rest[1], 8));
+      __mmask64 upper = _mm512_cmpge_epu8_mask(rank, t.low_ranks);
+      low[g] = _mm512_add_epi8(rank, _mm512_mask_mov_epi8(t.low_start, upper, t.high_start));
     }
   }
   for (int g = 0; g < Groups; g++)
@@ -104,33 +206,30 @@ void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, Ra
   encoder.bytes = bytes, encoder.escapes = escapes;
 }
 
-template <int Groups, bool Wide>
-size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDecoder& decoder) {
-  const Table256 index_of_slot(table.index_of_slot);
-  const Table<Wide> frequency(table.frequency), start(table.start), value(table.value);
-  const V escape = _mm512_set1_epi8(static_cast<char>(table.size - 1));
+template <int Groups, class Lookup>
+size_t decode_rows(const Lookup& lookup, uint8_t* symbols, const uint8_t* context, size_t rows, RansDecoder& decoder) {
   V high[Groups], low[Groups];
   for (int g = 0; g < Groups; g++)
     high[g] = load(decoder.states.high + 64 * g), low[g] = load(decoder.states.low + 64 * g);
   const uint8_t *bytes = decoder.bytes, *bytes_limit = decoder.bytes_limit;
   const uint8_t *escapes = decoder.escapes, *escapes_limit = decoder.escapes_limit;
   size_t row = 0;
-  for (; row < rows && bytes <= bytes_limit && escapes <= escapes_limit; row++, symbols += 64 * Groups) {
+  for (; row < rows && bytes <= bytes_limit && escapes <= escapes_limit; row++) {
 #pragma GCC unroll 2
     for (int g = 0; g < Groups; g++) {
-      V k = index_of_slot[low[g]];
-      V f = frequency[k], offset = _mm512_sub_epi8(low[g], start[k]), h = high[g];
-      V x0 = _mm512_add_epi16(_mm512_mullo_epi16(even(f), even(h)), even(offset));
-      V x1 = _mm512_add_epi16(_mm512_mullo_epi16(odd(f), odd(h)), odd(offset));
+      size_t at = (row * Groups + g) * 64;
+      const ToDecode t = lookup.find(low[g], context + at);
+      V rank = _mm512_sub_epi8(low[g], t.start), h = high[g];
+      V x0 = _mm512_add_epi16(_mm512_mullo_epi16(even(t.frequency), even(h)), even(rank));
+      V x1 = _mm512_add_epi16(_mm512_mullo_epi16(odd(t.frequency), odd(h)), odd(rank));
       V l = low_bytes(x0, x1);
       h = high_bytes(x0, x1);
       __mmask64 empty = _mm512_testn_epi8_mask(h, h);
       high[g] = _mm512_mask_mov_epi8(h, empty, l);
       low[g] = _mm512_mask_expand_epi8(l, empty, load(bytes));
       bytes += count(empty);
-      __mmask64 escaped = _mm512_cmpeq_epi8_mask(k, escape);
-      store(symbols + 64 * g, _mm512_mask_expand_epi8(value[k], escaped, load(escapes)));
-      escapes += count(escaped);
+      store(symbols + at, _mm512_mask_expand_epi8(t.value, t.escaped, load(escapes)));
+      escapes += count(t.escaped);
     }
   }
   for (int g = 0; g < Groups; g++)
@@ -141,26 +240,39 @@ size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDe
 
 void encode(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows,
             RansEncoder& encoder) noexcept {
-  bool wide = table.size > 16;
+  const EncodeTable lookup(table);
   if (lanes == 64)
-    wide ? encode_rows<1, true>(table, symbols, rows, encoder) : encode_rows<1, false>(table, symbols, rows, encoder);
+    encode_rows<1>(lookup, symbols, symbols, rows, encoder);
   else
-    wide ? encode_rows<2, true>(table, symbols, rows, encoder) : encode_rows<2, false>(table, symbols, rows, encoder);
+    encode_rows<2>(lookup, symbols, symbols, rows, encoder);
 }
 
 size_t decode(const RansTable& table, uint32_t lanes, uint8_t* symbols, size_t rows, RansDecoder& decoder) noexcept {
-  bool wide = table.size > 16;
+  const DecodeTable lookup(table);
+  return lanes == 64 ? decode_rows<1>(lookup, symbols, symbols, rows, decoder)
+                     : decode_rows<2>(lookup, symbols, symbols, rows, decoder);
+}
+
+void encode_classes(const RansClasses& classes, uint32_t lanes, const uint8_t* symbols, const uint8_t* context,
+                    size_t rows, RansEncoder& encoder) noexcept {
+  const EncodeClasses lookup(classes);
   if (lanes == 64)
-    return wide ? decode_rows<1, true>(table, symbols, rows, decoder)
-                : decode_rows<1, false>(table, symbols, rows, decoder);
-  return wide ? decode_rows<2, true>(table, symbols, rows, decoder)
-              : decode_rows<2, false>(table, symbols, rows, decoder);
+    encode_rows<1>(lookup, symbols, context, rows, encoder);
+  else
+    encode_rows<2>(lookup, symbols, context, rows, encoder);
+}
+
+size_t decode_classes(const RansClasses& classes, uint32_t lanes, uint8_t* symbols, const uint8_t* context, size_t rows,
+                      RansDecoder& decoder) noexcept {
+  const DecodeClasses lookup(classes);
+  return lanes == 64 ? decode_rows<1>(lookup, symbols, context, rows, decoder)
+                     : decode_rows<2>(lookup, symbols, context, rows, decoder);
 }
 
 }  // namespace
 
 extern const RansKernels kRansKernels;
-const RansKernels kRansKernels = {encode, decode};
+const RansKernels kRansKernels = {encode, decode, encode_classes, decode_classes};
 
 }  // namespace mithril::avx512
 

@@ -1,24 +1,31 @@
 // Raw: symbols of b < 8 bits packed, least significant bit first; eight symbols are b bytes. Constant: one symbol.
 #include <cstring>
 
+#include "csrc/base/simd.h"
+#include "csrc/coder/bits_kernels.h"
 #include "csrc/coder/coder.h"
 
 namespace mithril {
 
-// Eight bytes of b bits each to one integer of 8b bits: pairs, then fours, then all.
-static inline uint64_t pack8(uint64_t x, uint32_t b) {
-  x = (x & 0x00ff00ff00ff00ff) | (x & 0xff00ff00ff00ff00) >> (8 - b);
-  x = (x & 0x0000ffff0000ffff) | (x & 0xffff0000ffff0000) >> (16 - 2 * b);
-  return (x & 0xffffffff) | x >> 32 << (4 * b);
+namespace scalar {
+extern const BitsKernels kBitsKernels;
 }
+#ifdef MITHRIL_SIMD
+namespace avx2 {
+extern const BitsKernels kBitsKernels;
+}
+namespace avx512 {
+extern const BitsKernels kBitsKernels;
+}
+#endif
 
-static inline uint64_t unpack8(uint64_t x, uint32_t b) {
-  uint64_t half = (uint64_t{1} << (4 * b)) - 1;
-  x = (x & half) | (x >> (4 * b) & half) << 32;
-  uint64_t quarter = ((uint64_t{1} << (2 * b)) - 1) * 0x0000000100000001;
-  x = (x & quarter) | (x >> (2 * b) & quarter) << 16;
-  uint64_t one = ((uint64_t{1} << b) - 1) * 0x0001000100010001;
-  return (x & one) | (x >> b & one) << 8;
+const BitsKernels& bits_kernels(Isa isa) {
+#ifdef MITHRIL_SIMD
+  if (isa == Isa::kAvx512) return avx512::kBitsKernels;
+  if (isa == Isa::kAvx2) return avx2::kBitsKernels;
+#endif
+  static_cast<void>(isa);
+  return scalar::kBitsKernels;
 }
 
 uint64_t encode_raw(const Plane& plane, uint8_t* out) noexcept {
@@ -27,23 +34,13 @@ uint64_t encode_raw(const Plane& plane, uint8_t* out) noexcept {
     if (size) std::memcpy(out, plane.symbols, size);
     return size;
   }
-  uint64_t i = 0;
-  uint8_t* p = out;
-  for (; i + 16 <= plane.count;
-       i += 8, p += plane.bits) {  // the store reaches beyond the eight symbols, never beyond the stream
-    uint64_t x;
-    std::memcpy(&x, plane.symbols + i, 8);
-    x = pack8(x, plane.bits);
-    if (p + 8 <= out + size)
-      std::memcpy(p, &x, 8);
-    else
-      std::memcpy(p, &x, plane.bits);
-  }
-  for (; i < plane.count; i += 8, p += plane.bits) {
-    uint64_t x = 0, n = plane.count - i < 8 ? plane.count - i : 8;
-    std::memcpy(&x, plane.symbols + i, n);
-    x = pack8(x, plane.bits);
-    std::memcpy(p, &x, raw_stream_size(n, plane.bits));
+  uint64_t groups = plane.count / 8;
+  bits_kernels(isa()).pack(plane.symbols, groups, plane.bits, out);
+  if (uint64_t tail = plane.count % 8) {
+    uint8_t symbols[8] = {}, packed[8];
+    std::memcpy(symbols, plane.symbols + 8 * groups, tail);
+    bits_kernels(isa()).pack(symbols, 1, plane.bits, packed);
+    std::memcpy(out + groups * plane.bits, packed, raw_stream_size(tail, plane.bits));
   }
   return size;
 }
@@ -67,21 +64,15 @@ void decode_raw(ByteView stream, const Plane& shape, uint8_t* out) {
     if (size) std::memcpy(out, stream.data, size);
     return;
   }
-  const uint8_t* p = stream.data;
-  const uint8_t* end = stream.data + stream.size;
-  uint64_t i = 0;
-  for (; i + 8 <= shape.count && p + 8 <= end; i += 8, p += shape.bits) {
-    uint64_t x;
-    std::memcpy(&x, p, 8);
-    x = unpack8(x, shape.bits);
-    std::memcpy(out + i, &x, 8);
-  }
-  for (; i < shape.count; i += 8, p += shape.bits) {
-    uint64_t x = 0, n = shape.count - i < 8 ? shape.count - i : 8, bytes = raw_stream_size(n, shape.bits);
-    std::memcpy(&x, p, bytes);
-    if (n < 8 && x >> (n * shape.bits)) throw_corrupt("raw stream: unused bits are not zero");
-    x = unpack8(x, shape.bits);
-    std::memcpy(out + i, &x, n);
+  uint64_t groups = shape.count / 8;
+  bits_kernels(isa()).unpack(stream.data, groups, shape.bits, out);
+  if (uint64_t tail = shape.count % 8) {
+    uint8_t symbols[8], packed[8] = {};
+    std::memcpy(packed, stream.data + groups * shape.bits, raw_stream_size(tail, shape.bits));
+    bits_kernels(isa()).unpack(packed, 1, shape.bits, symbols);
+    if (shape.bits * tail % 8 && packed[shape.bits * tail / 8] >> shape.bits * tail % 8)
+      throw_corrupt("raw stream: unused bits are not zero");
+    std::memcpy(out + 8 * groups, symbols, tail);
   }
 }
 

@@ -20,8 +20,10 @@ std::vector<uint8_t> write_table(const Table& table) {
   b.bytes(kMagic, 4), b.u16(0), b.u16(0);
   b.u64(table.block_elements), b.u64(table.blocks.size()), b.u64(table.recipes.size()), b.u64(0);
   for (const Recipe& r : table.recipes) {
-    b.u16(static_cast<uint16_t>(r.transform)), b.u16(0), b.u16(static_cast<uint16_t>(r.planes.count)), b.u16(0);
-    for (uint32_t k = 0; k < r.planes.count; k++) b.u8(r.planes.symbol_bits[k]), b.u8(0), b.u16(0);
+    b.u16(static_cast<uint16_t>(r.transform)), b.u16(r.parameter);
+    b.u16(static_cast<uint16_t>(r.planes.count)), b.u16(0);
+    for (uint32_t k = 0; k < r.planes.count; k++)
+      b.u8(r.planes.symbol_bits[k]), b.u8(static_cast<uint8_t>(r.contexts[k].kind)), b.u16(r.contexts[k].plane);
   }
   for (const BlockRecord& block : table.blocks) {
     b.u64(block.stored_size), b.u64(block.stored_checksum), b.u64(block.raw_checksum);
@@ -35,30 +37,48 @@ std::vector<uint8_t> write_table(const Table& table) {
   return b.take();
 }
 
-static Recipe read_recipe(ByteCursor& c, const std::function<PlaneList(Transform)>& planes_of) {
+static Recipe read_recipe(ByteCursor& c, const std::function<PlaneList(Transform, uint16_t)>& planes_of) {
   Recipe recipe;
   uint64_t start = c.position();
   uint16_t transform = c.u16("transform");
   if (transform >= kTransforms) c.unsupported("transform", std::to_string(transform) + " is not known");
   recipe.transform = static_cast<Transform>(transform);
-  if (uint16_t p = c.u16("parameter")) c.unsupported("parameter", std::to_string(p) + " is not known");
+  recipe.parameter = c.u16("parameter");
+  bool with_parameter = recipe.transform == Transform::kFloatKeys || recipe.transform == Transform::kNonzeroKeys;
+  if (recipe.parameter && !with_parameter)
+    c.unsupported("parameter", std::to_string(recipe.parameter) + " is not known");
+  PlaneList expected = planes_of(recipe.transform, recipe.parameter);
+  if (with_parameter && expected.count == 0)
+    c.fail("parameter", std::to_string(recipe.parameter) + " is not one of transform " + std::to_string(transform) +
+                            " for this dtype");
   uint16_t planes = c.u16("plane_count");
-  if (planes == 0 || planes > kMaxPlanes || planes != planes_of(recipe.transform).count)
+  if (planes == 0 || planes > kMaxPlanes || planes != expected.count)
     c.fail("plane_count",
            std::to_string(planes) + " is not that of transform " + std::to_string(transform) + " for this dtype");
   c.zeros(2, "reserved");
   for (uint16_t k = 0; k < planes; k++) {
     recipe.planes.add(c.u8("symbol_bits"));
-    if (uint8_t kind = c.u8("context_kind")) c.unsupported("context_kind", std::to_string(kind) + " is not known");
-    c.zeros(2, "context_plane");
+    uint8_t kind = c.u8("context_kind");
+    recipe.contexts[k].kind = static_cast<ContextKind>(kind);
+    if (kind != static_cast<uint8_t>(ContextKind::kNone) && kind != static_cast<uint8_t>(ContextKind::kPlane) &&
+        kind != static_cast<uint8_t>(ContextKind::kLane))
+      c.unsupported("context_kind", std::to_string(kind) + " is not known");
+    uint16_t plane = recipe.contexts[k].plane = c.u16("context_plane");
+    if (recipe.contexts[k].kind != ContextKind::kPlane && plane)
+      c.fail("context_plane", std::to_string(plane) + " stands where there is none");
+    if (recipe.contexts[k].kind == ContextKind::kPlane && (plane <= k || plane >= planes))
+      c.fail("context_plane", std::to_string(plane) + " is no later plane");
+    bool is_mask = recipe.transform == Transform::kNonzeroKeys && k == 0;
+    if (kind && (recipe.planes.symbol_bits[k] > 8 || recipe.transform == Transform::kIdentity || is_mask))
+      c.fail("context_kind", std::to_string(kind) + " of a plane that has no context");
   }
-  if (!(recipe.planes == planes_of(recipe.transform)))
+  if (!(recipe.planes == expected))
     c.fail("symbol_bits", "are not those of transform " + std::to_string(transform) + " for this dtype", start);
   return recipe;
 }
 
 Table read_table(ByteView bytes, uint64_t offset, uint64_t frame_offset, uint64_t elements, uint64_t element_bytes,
-                 const std::function<PlaneList(Transform)>& planes_of, const std::string& name) {
+                 const std::function<PlaneList(Transform, uint16_t)>& planes_of, const std::string& name) {
   if (bytes.size < 48)
     throw_corrupt(name + ": table_size " + std::to_string(bytes.size) + " is too small (offset " +
                   std::to_string(offset) + ")");

@@ -75,7 +75,7 @@ void bind_writer(py::module_& m) {
       .def(py::init([](int zstd_level, bool split, uint64_t block_bytes, int threads) {
              return std::make_unique<ArchiveWriter>(options_of(zstd_level, split, block_bytes), threads);
            }),
-           py::kw_only(), py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 262144,
+           py::kw_only(), py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 524288,
            py::arg("threads") = 0)
       .def(
           "add",
@@ -101,7 +101,7 @@ void bind_writer(py::module_& m) {
       .def_property_readonly("content_id", [](const ArchiveWriter& w) { return hex(w.content_id()); });
 
   m.def("compress", &compress, py::arg("data"), py::arg("dtype"), py::arg("shape"), py::kw_only(),
-        py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 262144, py::arg("threads") = 0);
+        py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 524288, py::arg("threads") = 0);
 }
 
 }  // namespace mithril

@@ -140,7 +140,104 @@ void join_float8e5(const uint8_t* const* planes, size_t n, uint8_t* __restrict r
   for (size_t i = 0; i < n; i++) raw[i] = U8((sm[i] & 4) << 5 | e[i] << 2 | (sm[i] & 3));
 }
 
+// ---- Keys: E exponent bits and the J top bits of M mantissa bits are the key, sign and other mantissa bits the rest.
+
+template <class T, uint32_t E, uint32_t M, uint32_t J>
+struct Keys {
+  static constexpr uint32_t kBits = E + J, kRest = M - J + 1, kTop = kRest % 8, kBytes = kRest / 8;
+  static constexpr bool kWide = kBits > 8;  // so that there is a plane key_high
+  static constexpr uint32_t kSign = 8 * sizeof(T) - 1;
+  static constexpr uint32_t kHigh = (kTop > 0) + kBytes, kKey = kHigh + kWide;  // numbers of planes
+  static constexpr T kKeyMask = static_cast<T>((T{1} << kBits) - 1), kRestMask = static_cast<T>((T{1} << (M - J)) - 1);
+
+  // A key of 8 bits and more is numbered from `base` on, around the end, with zero at 255.
+  static T number(T t, T base) {
+    T v = static_cast<T>(t - 1 - base);
+    v = static_cast<T>(t <= base ? v + kKeyMask : v);
+    v = static_cast<T>(v >= 255 ? v + 1 : v);
+    return t == 0 ? T{255} : v;
+  }
+  static T key_of(T x) { return static_cast<T>(x >> (M - J) & kKeyMask); }
+  static T rest_of(T x) { return static_cast<T>((x & kRestMask) | x >> kSign << (M - J)); }
+
+  static uint32_t split(const uint8_t* __restrict raw, size_t n, uint32_t base, uint8_t* const* planes) noexcept {
+    uint8_t* __restrict key = planes[kKey];
+    uint8_t* __restrict top = planes[0];
+    const T from = static_cast<T>(base);
+    T high = 0;
+    if constexpr (kTop > 0) {
+      for (size_t i = 0; i < n; i++) {
+        T x = load<T>(raw + sizeof(T) * i), t = key_of(x);
+        if constexpr (kWide) t = number(t, from), high = static_cast<T>(high | t);
+        key[i] = U8(t), top[i] = U8(rest_of(x) >> (8 * kBytes));
+      }
+    } else {
+      for (size_t i = 0; i < n; i++) {
+        T t = key_of(load<T>(raw + sizeof(T) * i));
+        if constexpr (kWide) t = number(t, from), high = static_cast<T>(high | t);
+        key[i] = U8(t);
+      }
+    }
+    for (uint32_t k = 0; k < kBytes; k++) {
+      uint8_t* __restrict p = planes[(kTop > 0) + k];
+      for (size_t i = 0; i < n; i++) p[i] = U8(rest_of(load<T>(raw + sizeof(T) * i)) >> (8 * (kBytes - 1 - k)));
+    }
+    return static_cast<uint32_t>(high >> 8);
+  }
+
+  static void split_high(const uint8_t* __restrict raw, size_t n, uint32_t base, uint8_t* __restrict high) noexcept {
+    if constexpr (kWide)
+      for (size_t i = 0; i < n; i++)
+        high[i] = U8(number(key_of(load<T>(raw + sizeof(T) * i)), static_cast<T>(base)) >> 8);
+  }
+
+  static T key_from(T v, T base) {
+    T t = static_cast<T>((v > 255 ? v - 1 : v) + 1 + base);
+    t = static_cast<T>(t > kKeyMask ? t - kKeyMask : t);
+    return v == 255 ? T{0} : t;
+  }
+  static T rest_from(const uint8_t* const* planes, size_t i) {
+    T rest = 0;
+    if constexpr (kTop > 0) rest = planes[0][i];
+    for (uint32_t k = 0; k < kBytes; k++) rest = static_cast<T>(rest << 8 | planes[(kTop > 0) + k][i]);
+    return rest;
+  }
+  static T component(T t, T rest) {
+    return static_cast<T>((rest & kRestMask) | t << (M - J) | static_cast<T>(rest >> (M - J)) << kSign);
+  }
+
+  template <bool High>
+  static void join_all(const uint8_t* const* planes, size_t n, uint32_t base, uint8_t* __restrict raw) noexcept {
+    const uint8_t* __restrict key = planes[kKey];
+    const uint8_t* __restrict high = planes[kHigh];
+    const uint8_t* p[8];
+    for (uint32_t k = 0; k < kHigh; k++) p[k] = planes[k];
+    const T from = static_cast<T>(base);
+    for (size_t i = 0; i < n; i++) {
+      T t = key[i];
+      if constexpr (kWide) {
+        if constexpr (High) t = static_cast<T>(t | static_cast<T>(high[i]) << 8);
+        t = key_from(t, from);
+      }
+      store<T>(raw + sizeof(T) * i, component(t, rest_from(p, i)));
+    }
+  }
+  static void join(const uint8_t* const* planes, size_t n, uint32_t base, uint8_t* raw) noexcept {
+    if (kWide && planes[kHigh])
+      join_all<true>(planes, n, base, raw);
+    else
+      join_all<false>(planes, n, base, raw);
+  }
+};
+
 #undef U8
+
+#define MITHRIL_KEYS(T, E, M)                                                                     \
+  {                                                                                               \
+    {Keys<T, E, M, 0>::split, Keys<T, E, M, 0>::split_high, Keys<T, E, M, 0>::join},              \
+        {Keys<T, E, M, 1>::split, Keys<T, E, M, 1>::split_high, Keys<T, E, M, 1>::join},          \
+        {Keys<T, E, M, 2>::split, Keys<T, E, M, 2>::split_high, Keys<T, E, M, 2>::join},          \
+  }
 
 }  // namespace
 
@@ -150,6 +247,9 @@ const Kernels kKernels = {
      split_float8e4, split_float8e5},
     {join_bytes2, join_bytes4, join_bytes8, join_bfloat16, join_float16, join_float32, join_float64, join_float8e4,
      join_float8e5},
+    {MITHRIL_KEYS(uint16_t, 8, 7), MITHRIL_KEYS(uint16_t, 5, 10), MITHRIL_KEYS(uint32_t, 8, 23),
+     MITHRIL_KEYS(uint64_t, 11, 52), MITHRIL_KEYS(uint8_t, 4, 3), MITHRIL_KEYS(uint8_t, 5, 2)},
 };
+#undef MITHRIL_KEYS
 
 }  // namespace mithril::MITHRIL_ISA_NAMESPACE

@@ -1,5 +1,7 @@
 #include "csrc/transform/transform.h"
 
+#include <cstring>
+
 #include "csrc/base/simd.h"
 #include "csrc/transform/kernels.h"
 
@@ -9,24 +11,52 @@ namespace scalar {
 extern const Kernels kKernels;
 }
 #ifdef MITHRIL_SIMD
+namespace ssse3 {
+extern const Kernels kKernels;
+}
 namespace avx2 {
 extern const Kernels kKernels;
 }
 namespace avx512 {
 extern const Kernels kKernels;
-}
+extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
+}  // namespace avx512
 #endif
 
 const Kernels& kernels(Isa isa) {
 #ifdef MITHRIL_SIMD
   if (isa == Isa::kAvx512) return avx512::kKernels;
   if (isa == Isa::kAvx2) return avx2::kKernels;
+  if (isa == Isa::kSsse3) return ssse3::kKernels;
 #endif
   static_cast<void>(isa);
   return scalar::kKernels;
 }
 
-PlaneList planes_of(Transform transform, const DTypeInfo& dtype) {
+const KeyKernels& key_kernels(Isa isa, KeyLayout layout, uint32_t joined) {
+#ifdef MITHRIL_SIMD
+  const KeyKernels& shuffled = avx512::kShuffledKeys[static_cast<size_t>(layout)][joined];
+  if (isa == Isa::kAvx512 && shuffled.split) return shuffled;
+#endif
+  return kernels(isa).keys[static_cast<size_t>(layout)][joined];
+}
+
+static void add_key_planes(const DTypeInfo& dtype, KeyForm form, PlaneList& planes) {
+  uint32_t bits = key_bits(dtype, form.joined), rest = dtype.mantissa_bits - form.joined + 1;
+  if (rest % 8) planes.add(rest % 8);
+  for (uint32_t k = 0; k < rest / 8; k++) planes.add(8);
+  if (bits > 8) planes.add(bits - 8);
+  planes.add(bits < 8 ? bits : 8);
+}
+
+// A window of 255 keys that fits, or none for keys that need none.
+static bool is_valid(const DTypeInfo& dtype, KeyForm form) {
+  if (dtype.exponent_bits == 0 || form.joined > kMaxJoined) return false;
+  uint32_t bits = key_bits(dtype, form.joined);
+  return bits > 8 ? form.base + 256 <= 1u << bits : form.base == 0;
+}
+
+PlaneList planes_of(Transform transform, const DTypeInfo& dtype, uint16_t parameter) {
   PlaneList planes;
   uint32_t e = dtype.exponent_bits, m = dtype.mantissa_bits;
   switch (transform) {
@@ -41,6 +71,12 @@ PlaneList planes_of(Transform transform, const DTypeInfo& dtype) {
       if (e > 8) planes.add(e - 8);
       planes.add(m % 8 + 1);
       for (uint32_t k = 0; k < m / 8; k++) planes.add(8);
+      break;
+    case Transform::kFloatKeys:
+    case Transform::kNonzeroKeys:
+      if (!is_valid(dtype, KeyForm::of(parameter))) break;
+      if (transform == Transform::kNonzeroKeys) planes.add(1);
+      add_key_planes(dtype, KeyForm::of(parameter), planes);
       break;
   }
   return planes;
@@ -65,6 +101,69 @@ void split(Transform transform, const DTypeInfo& dtype, const uint8_t* raw, uint
 
 void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw) {
   kernels(isa()).join[static_cast<size_t>(layout_of(transform, dtype))](planes, symbols, raw);
+}
+
+static KeyLayout key_layout(const DTypeInfo& dtype) {
+  switch (dtype.component_bytes) {
+    case 8: return KeyLayout::kFloat64;
+    case 4: return KeyLayout::kFloat32;
+    case 2: return dtype.exponent_bits == 8 ? KeyLayout::kBFloat16 : KeyLayout::kFloat16;
+    default: return dtype.exponent_bits == 4 ? KeyLayout::kFloat8E4 : KeyLayout::kFloat8E5;
+  }
+}
+
+uint32_t split_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, uint64_t symbols,
+                    uint8_t* const* planes) {
+  return key_kernels(isa(), key_layout(dtype), form.joined).split(raw, symbols, form.base, planes);
+}
+
+void split_key_high(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, uint64_t symbols, uint8_t* high) {
+  kernels(isa()).keys[static_cast<size_t>(key_layout(dtype))][form.joined].split_high(raw, symbols, form.base, high);
+}
+
+void join_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw) {
+  key_kernels(isa(), key_layout(dtype), form.joined).join(planes, symbols, form.base, raw);
+}
+
+template <class T>
+static uint64_t pick(const uint8_t* raw, uint64_t n, uint8_t* mask, uint8_t* out) {
+  uint64_t picked = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    T x;
+    std::memcpy(&x, raw + i * sizeof(T), sizeof(T));
+    std::memcpy(out + picked * sizeof(T), &x, sizeof(T));
+    picked += mask[i] = x != 0;
+  }
+  return picked;
+}
+
+uint64_t pick_nonzero(const uint8_t* raw, uint64_t components, uint32_t width, uint8_t* mask, uint8_t* out) {
+  switch (width) {
+    case 1: return pick<uint8_t>(raw, components, mask, out);
+    case 2: return pick<uint16_t>(raw, components, mask, out);
+    case 4: return pick<uint32_t>(raw, components, mask, out);
+    default: return pick<uint64_t>(raw, components, mask, out);
+  }
+}
+
+template <class T>
+static void spread(const uint8_t* nonzero, const uint8_t* mask, uint64_t n, uint8_t* raw) {
+  for (uint64_t i = 0; i < n; i++) {
+    T x;
+    std::memcpy(&x, nonzero, sizeof(T));
+    x = static_cast<T>(x & (T{0} - T{mask[i]}));
+    nonzero += sizeof(T) * mask[i];
+    std::memcpy(raw + i * sizeof(T), &x, sizeof(T));
+  }
+}
+
+void spread_nonzero(const uint8_t* nonzero, const uint8_t* mask, uint64_t components, uint32_t width, uint8_t* raw) {
+  switch (width) {
+    case 1: return spread<uint8_t>(nonzero, mask, components, raw);
+    case 2: return spread<uint16_t>(nonzero, mask, components, raw);
+    case 4: return spread<uint32_t>(nonzero, mask, components, raw);
+    default: return spread<uint64_t>(nonzero, mask, components, raw);
+  }
 }
 
 }  // namespace mithril

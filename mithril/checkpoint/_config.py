@@ -5,9 +5,9 @@ from typing import TypedDict
 
 from mithril._errors import InvalidArgumentError
 
-_BLOCK = 256 << 10
+_BLOCK = 512 << 10
 _BIG_BLOCK = 1 << 20
-_BIG_BLOCK_LEVEL = 19
+_BIG_BLOCK_LEVEL = 16
 
 
 class WriterOptions(TypedDict):

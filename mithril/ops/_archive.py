@@ -15,7 +15,7 @@ _untraced_call: Callable[..., Any] = torch.compiler.disable(  # type: ignore[no-
 
 
 def compress(
-    x: Tensor, *, zstd_level: int = 3, split: bool = True, block_bytes: int = 262144, threads: int = 0
+    x: Tensor, *, zstd_level: int = 3, split: bool = True, block_bytes: int = 524288, threads: int = 0
 ) -> Tensor:
     """An archive that holds `x`: uint8 of shape [bytes], always on the CPU.
 

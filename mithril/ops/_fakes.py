@@ -33,7 +33,7 @@ def _join_float_fields(planes: list[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def _compress(
-    x: Tensor, *, zstd_level: int = 3, split: bool = True, block_bytes: int = 262144, threads: int = 0
+    x: Tensor, *, zstd_level: int = 3, split: bool = True, block_bytes: int = 524288, threads: int = 0
 ) -> Tensor:
     if x.is_meta:
         raise UnsupportedError("the tensor is on the meta device and has no data")
