@@ -21,8 +21,8 @@ struct ArchiveWriter::Job {
   EncodedBlock encoded;
 };
 
-ArchiveWriter::ArchiveWriter(const EncoderOptions& options, int threads)
-    : options_(options), threads_(threads), scratch_(std::make_unique<ObjectPool<Scratch>>()) {
+ArchiveWriter::ArchiveWriter(const EncoderOptions& options, int threads, uint8_t* memory)
+    : options_(options), threads_(threads), memory_(memory), scratch_(std::make_unique<ObjectPool<Scratch>>()) {
   options.check();
   int n = threads > 0 ? threads : default_threads();
   batch_bytes_ = std::max<uint64_t>(8 << 20, static_cast<uint64_t>(n) * 2 << 20);
@@ -85,6 +85,10 @@ Hash128 ArchiveWriter::content_id() const {
 
 void ArchiveWriter::append(const uint8_t* data, uint64_t size, std::shared_ptr<const void> keeper,
                            std::vector<Piece>& pieces) {
+  if (memory_ && size && data != memory_ + offset_) {
+    std::memcpy(memory_ + offset_, data, size);
+    data = memory_ + offset_, keeper = nullptr;
+  }
   if (size) pieces.push_back({data, size, std::move(keeper)});
   offset_ += size;
 }
@@ -111,20 +115,43 @@ void ArchiveWriter::close_frame(Pending& tensor, std::vector<Piece>& pieces) {
   pad(pieces);
 }
 
+// Copies what the jobs have encoded to the places where it will be appended, on all threads.
+void ArchiveWriter::copy_to_memory(std::vector<Job>& jobs) {
+  std::vector<uint64_t> offsets;
+  uint64_t at = offset_;
+  const Pending* last = nullptr;
+  for (Job& job : jobs) {
+    // The table of the tensor before stands in between; its size is not known yet.
+    if (last && last != job.tensor) break;
+    last = job.tensor;
+    offsets.push_back(at);
+    at += align64(job.encoded.stored_size);
+  }
+  parallel_for(offsets.size(), threads_, [&](size_t i) {
+    EncodedBlock& e = jobs[i].encoded;
+    std::memcpy(memory_ + offsets[i], e.data, e.stored_size);
+    e.data = memory_ + offsets[i];
+  });
+}
+
 void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
-  std::shared_ptr<Buffer> arena = arenas_->take();
+  // Alone and in memory, a block is encoded where it will stand; else blocks wait for their offsets in an arena.
+  const bool in_place = memory_ && (threads_ > 0 ? threads_ : default_threads()) == 1;
+  const uint64_t most_jobs = in_place ? 1 : kMaxJobs;
+  std::shared_ptr<Buffer> arena = in_place ? nullptr : arenas_->take();
+  uint8_t* room = in_place ? memory_ + offset_ : arena->data();
   std::vector<Job> jobs;
   uint64_t used = 0, raw = 0;
   for (Pending& t : pending_) {
     const DTypeInfo& dtype = info(t.view.dtype);
     uint64_t elements = t.view.numel();
-    for (; t.next_block < t.blocks && raw < batch_bytes_ && jobs.size() < kMaxJobs; t.next_block++) {
+    for (; t.next_block < t.blocks && raw < batch_bytes_ && jobs.size() < most_jobs; t.next_block++) {
       uint64_t n = std::min(t.table.block_elements, elements - t.next_block * t.table.block_elements);
-      jobs.push_back({&t, t.next_block, n, arena->data() + used, {}});
+      jobs.push_back({&t, t.next_block, n, room + used, {}});
       used += align64(encoded_capacity(n * dtype.element_bytes));
       raw += n * dtype.element_bytes;
     }
-    if (raw >= batch_bytes_ || jobs.size() >= kMaxJobs) break;
+    if (raw >= batch_bytes_ || jobs.size() >= most_jobs) break;
   }
   parallel_for(jobs.size(), threads_, [&](size_t i) {
     Job& job = jobs[i];
@@ -133,6 +160,7 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
     job.encoded = encode_block(data, job.elements, dtype, options_, *scratch_->take(), job.out);
   });
   pending_bytes_ -= raw;
+  if (memory_ && !in_place) copy_to_memory(jobs);
 
   size_t next = 0;
   while (!pending_.empty()) {
@@ -303,11 +331,10 @@ uint64_t archive_bound(const TensorView& view, const EncoderOptions& options) {
 
 uint64_t encode_tensor(TensorView view, const EncoderOptions& options, int threads, uint8_t* out) {
   advise_huge_pages(out, archive_bound(view, options));
-  ArchiveWriter writer(options, threads);
+  ArchiveWriter writer(options, threads, out);
   writer.add("", EntryKind::kTensor, std::move(view));
   writer.finish({});
-  for (std::vector<Piece> pieces = writer.next_pieces(); !pieces.empty(); pieces = writer.next_pieces())
-    for (const Piece& p : pieces) std::memcpy(out, p.data, p.size), out += p.size;
+  while (!writer.next_pieces().empty()) continue;
   return writer.archive_size();
 }
 

@@ -44,8 +44,9 @@ uint64_t encode_tensor(TensorView view, const EncoderOptions& options, int threa
 // bytes are missing.
 class ArchiveWriter {
  public:
-  // threads 0: default_threads() at each batch.
-  ArchiveWriter(const EncoderOptions& options, int threads);
+  // threads 0: default_threads() at each batch. `memory`, when not null, has room for the whole archive of one
+  // tensor: pieces are put there, each at its offset.
+  ArchiveWriter(const EncoderOptions& options, int threads, uint8_t* memory = nullptr);
 
   // Number of the entry. `view.data` stays alive (view.keeper) and unchanged until its bytes have been pulled.
   uint64_t add(const std::string& name, EntryKind kind, TensorView view);
@@ -80,10 +81,12 @@ class ArchiveWriter {
   void pad(std::vector<Piece>& pieces);
   void close_frame(Pending& tensor, std::vector<Piece>& pieces);
   void encode_batch(std::vector<Piece>& pieces);
+  void copy_to_memory(std::vector<Job>& jobs);
   std::vector<Piece> produce();
 
   EncoderOptions options_;
   int threads_;
+  uint8_t* memory_;
   std::mutex mutex_;
   std::vector<Entry> entries_;
   std::unordered_set<std::string> names_;

@@ -176,9 +176,11 @@ void decode_block(const Table& table, uint64_t number, ByteView stored, const DT
       raw_checksum = is_stored_raw(table, number) ? block.stored_checksum : xxh3_64(out, raw_bytes);
     } else if (recipe.transform == Transform::kNonzeroKeys) {
       uint8_t *mask = scratch.mask.data(), *nonzero = scratch.nonzero.data();
-      decode(streams[0].coder, {stored.data, streams[0].size}, {nullptr, symbols, 1}, nullptr, mask, scratch.coder);
+      decode(streams[0].coder, {stored.data, streams[0].size}, {nullptr, symbols, 2}, nullptr, mask, scratch.coder);
       uint64_t n = 0;
-      for (uint64_t i = 0; i < symbols; i++) n += mask[i];
+      uint8_t three = 0;
+      for (uint64_t i = 0; i < symbols; i++) n += mask[i] & kNonzero, three |= mask[i] & mask[i] >> 1;
+      if (three) throw_corrupt("the mask has a symbol 3");
       decode_planes(recipe, streams, stored.data + streams[0].size, 1, n, dtype, nonzero, scratch, nullptr);
       spread_nonzero(nonzero, mask, symbols, dtype.component_bytes, out);
       raw_checksum = xxh3_64(out, raw_bytes);

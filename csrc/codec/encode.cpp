@@ -162,8 +162,8 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
 
 // What a few components say of a block of floats.
 struct Signs {
-  bool sparse = false;      // a 32nd or more of the components is zero
-  bool few_values = false;  // among neighbours
+  bool sparse = false;      // a 32nd or more of the components is zero, of any sign
+  bool few_values = false;  // among neighbours that are not zero
   bool palette = false;     // in all of the block
 };
 
@@ -178,6 +178,7 @@ class DistinctValues {
     used_[at] = true, values_[at] = value, count_++;
   }
   bool few() const { return count_ <= most_; }
+  uint64_t count() const { return count_; }
 
  private:
   uint32_t most_, count_ = 0;
@@ -192,17 +193,20 @@ static Signs look_at(const uint8_t* raw, uint64_t n, uint64_t width) {
   DistinctValues all(kFew);
   uint64_t zeros = 0, few_runs = 0;
   for (uint64_t r = 0; r < kRuns; r++) {
-    DistinctValues run(kFew);
+    DistinctValues run(kRun);
+    uint64_t others = 0;
     const uint8_t* p = raw + (n - kRun) / (kRuns - 1) * r * width;
     for (uint64_t i = 0; i < kRun; i++) {
       uint64_t x = 0;
       std::memcpy(&x, p + i * width, width);
-      zeros += x == 0, run.add(x), all.add(x);
+      all.add(x);
+      if (x << (64 - 8 * width + 1) != 0) run.add(x), others++;
     }
-    few_runs += run.few();
+    zeros += kRun - others;
+    few_runs += others >= kRun / 4 && run.count() * 2 <= others;
   }
   signs.sparse = zeros * 32 >= kRuns * kRun;
-  signs.few_values = width > 1 && few_runs * 2 >= kRuns && zeros * 2 < kRuns * kRun;
+  signs.few_values = width > 1 && few_runs * 2 >= kRuns;
   signs.palette = width > 1 && all.few();
   return signs;
 }
@@ -317,7 +321,7 @@ class BlockEncoder {
     uint8_t *mask = scratch_.mask.data(), *nonzero = scratch_.nonzero.data();
     uint64_t n = pick_nonzero(raw_, components_, dtype_.component_bytes, mask, nonzero);
     block_.recipe.transform = Transform::kNonzeroKeys;
-    block_.streams[0] = encode_plane({mask, components_, 1}, nullptr, true, options_, scratch_, out_, nullptr);
+    block_.streams[0] = encode_plane({mask, components_, 2}, nullptr, true, options_, scratch_, out_, nullptr);
     uint64_t size = encode_keys(nonzero, n, dtype_, options_, scratch_, out_ + block_.streams[0].size, block_.recipe,
                                 1, &block_.streams[1]);
     if (size == 0) return encode_all_keys();

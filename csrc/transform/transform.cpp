@@ -75,7 +75,7 @@ PlaneList planes_of(Transform transform, const DTypeInfo& dtype, uint16_t parame
     case Transform::kFloatKeys:
     case Transform::kNonzeroKeys:
       if (!is_valid(dtype, KeyForm::of(parameter))) break;
-      if (transform == Transform::kNonzeroKeys) planes.add(1);
+      if (transform == Transform::kNonzeroKeys) planes.add(2);
       add_key_planes(dtype, KeyForm::of(parameter), planes);
       break;
   }
@@ -127,12 +127,15 @@ void join_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* const* plane
 
 template <class T>
 static uint64_t pick(const uint8_t* raw, uint64_t n, uint8_t* mask, uint8_t* out) {
+  constexpr T kSign = static_cast<T>(T{1} << (8 * sizeof(T) - 1));
   uint64_t picked = 0;
   for (uint64_t i = 0; i < n; i++) {
     T x;
     std::memcpy(&x, raw + i * sizeof(T), sizeof(T));
     std::memcpy(out + picked * sizeof(T), &x, sizeof(T));
-    picked += mask[i] = x != 0;
+    uint64_t other = static_cast<T>(x & ~kSign) != 0;  // a branch would be mispredicted
+    picked += other;
+    mask[i] = static_cast<uint8_t>(other | ((x >> (8 * sizeof(T) - 1) << 1) & (other - 1)));
   }
   return picked;
 }
@@ -151,8 +154,9 @@ static void spread(const uint8_t* nonzero, const uint8_t* mask, uint64_t n, uint
   for (uint64_t i = 0; i < n; i++) {
     T x;
     std::memcpy(&x, nonzero, sizeof(T));
-    x = static_cast<T>(x & (T{0} - T{mask[i]}));
-    nonzero += sizeof(T) * mask[i];
+    T taken = mask[i] & kNonzero, zero = static_cast<T>(T(mask[i] >> 1) << (8 * sizeof(T) - 1));
+    x = static_cast<T>((x & (T{0} - taken)) | zero);
+    nonzero += sizeof(T) * taken;
     std::memcpy(raw + i * sizeof(T), &x, sizeof(T));
   }
 }

@@ -42,8 +42,10 @@ uint32_t split_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, ui
 void split_key_high(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, uint64_t symbols, uint8_t* high);
 void join_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw);
 
-// nonzero_keys: which components of `width` bytes are not zero (mask: 0 or 1 each), and these side by side; their count
-// is returned, and `out` has room for all and 16 bytes. spread() puts them back.
+// nonzero_keys: of each component of `width` bytes whether it is zero (mask: kNonzero; else 0, or 2 for minus zero), and
+// those that are not, side by side; their count is returned, and `out` has room for all and 16 bytes. spread() puts them
+// back; its mask holds 0 to 2.
+inline constexpr uint8_t kNonzero = 1;
 uint64_t pick_nonzero(const uint8_t* raw, uint64_t components, uint32_t width, uint8_t* mask, uint8_t* out);
 void spread_nonzero(const uint8_t* nonzero, const uint8_t* mask, uint64_t components, uint32_t width, uint8_t* raw);
 
