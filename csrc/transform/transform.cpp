@@ -16,7 +16,8 @@ extern const Kernels kKernels;
 }
 namespace avx2 {
 extern const Kernels kKernels;
-}
+extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
+}  // namespace avx2
 namespace avx512 {
 extern const Kernels kKernels;
 extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
@@ -35,8 +36,11 @@ const Kernels& kernels(Isa isa) {
 
 const KeyKernels& key_kernels(Isa isa, KeyLayout layout, uint32_t joined) {
 #ifdef MITHRIL_SIMD
-  const KeyKernels& shuffled = avx512::kShuffledKeys[static_cast<size_t>(layout)][joined];
-  if (isa == Isa::kAvx512 && shuffled.split) return shuffled;
+  if (isa >= Isa::kAvx2) {
+    const auto& all = isa == Isa::kAvx512 ? avx512::kShuffledKeys : avx2::kShuffledKeys;
+    const KeyKernels& shuffled = all[static_cast<size_t>(layout)][joined];
+    if (shuffled.split) return shuffled;
+  }
 #endif
   return kernels(isa).keys[static_cast<size_t>(layout)][joined];
 }
