@@ -1,6 +1,7 @@
 #include "csrc/archive/writer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -8,6 +9,7 @@
 
 #include "csrc/base/checksum.h"
 #include "csrc/base/parallel.h"
+#include "csrc/base/stream_copy.h"
 #include "csrc/format/header.h"
 
 namespace mithril {
@@ -26,7 +28,8 @@ ArchiveWriter::ArchiveWriter(const EncoderOptions& options, int threads, uint8_t
   options.check();
   int n = threads > 0 ? threads : default_threads();
   batch_bytes_ = std::max<uint64_t>(8 << 20, static_cast<uint64_t>(n) * 2 << 20);
-  arenas_ = std::make_unique<BufferPool>(batch_bytes_ + kMaxBlockBytes + kMaxJobs * 128);
+  arenas_ = std::make_unique<BufferPool>(memory ? encoded_capacity(kMaxBlockBytes)
+                                                : batch_bytes_ + kMaxBlockBytes + kMaxJobs * 128);
 }
 
 uint64_t ArchiveWriter::enter(Entry entry) {
@@ -115,52 +118,74 @@ void ArchiveWriter::close_frame(Pending& tensor, std::vector<Piece>& pieces) {
   pad(pieces);
 }
 
-// Copies what the jobs have encoded to the places where it will be appended, on all threads.
-void ArchiveWriter::copy_to_memory(std::vector<Job>& jobs) {
-  std::vector<uint64_t> offsets;
-  uint64_t at = offset_;
-  const Pending* last = nullptr;
-  for (Job& job : jobs) {
-    // The table of the tensor before stands in between; its size is not known yet.
-    if (last && last != job.tensor) break;
-    last = job.tensor;
-    offsets.push_back(at);
-    at += align64(job.encoded.stored_size);
-  }
-  parallel_for(offsets.size(), threads_, [&](size_t i) {
-    EncodedBlock& e = jobs[i].encoded;
-    std::memcpy(memory_ + offsets[i], e.data, e.stored_size);
-    e.data = memory_ + offsets[i];
+// Each thread encodes a block in a buffer that stays in its cache, waits until the offset of the block is known, which is
+// when those before it are encoded, and copies it there.
+void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
+  std::atomic<size_t> next{0}, known{0};  // jobs begun; jobs whose end is known
+  std::atomic<bool> failed{false};
+  uint64_t at = offset_;  // of job number `known`
+  auto work = [&](size_t) {
+    std::shared_ptr<Buffer> buffer = arenas_->take();
+    std::shared_ptr<Scratch> scratch = scratch_->take();
+    for (size_t i = next++; i < jobs.size() && !failed; i = next++) {
+      jobs[i].out = buffer->data();
+      encode(jobs[i], *scratch);
+      EncodedBlock& e = jobs[i].encoded;
+      while (known.load(std::memory_order_acquire) != i) {
+        if (failed) return;
+        std::this_thread::yield();
+      }
+      uint8_t* to = memory_ + at;
+      at += align64(e.stored_size);
+      known.store(i + 1, std::memory_order_release);
+      stream_copy(to, e.data, e.stored_size);
+      e.data = to;
+    }
+    finish_streaming();
+  };
+  size_t threads = static_cast<size_t>(threads_ > 0 ? threads_ : default_threads());
+  parallel_for(threads, threads_, [&](size_t i) {
+    try {
+      work(i);
+    } catch (...) {
+      failed = true;
+      throw;
+    }
   });
 }
 
+void ArchiveWriter::encode(Job& job, Scratch& scratch) const {
+  const DTypeInfo& dtype = info(job.tensor->view.dtype);
+  const uint8_t* data = job.tensor->view.data + job.block * job.tensor->table.block_elements * dtype.element_bytes;
+  job.encoded = encode_block(data, job.elements, dtype, options_, scratch, job.out);
+}
+
 void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
-  // Alone and in memory, a block is encoded where it will stand; else blocks wait for their offsets in an arena.
-  const bool in_place = memory_ && (threads_ > 0 ? threads_ : default_threads()) == 1;
-  const uint64_t most_jobs = in_place ? 1 : kMaxJobs;
-  std::shared_ptr<Buffer> arena = in_place ? nullptr : arenas_->take();
-  uint8_t* room = in_place ? memory_ + offset_ : arena->data();
+  // In memory a thread that is alone encodes a block where it will stand, one after the other; several take all blocks at
+  // once. Else blocks wait for their offsets in an arena.
+  const bool alone = memory_ && (threads_ > 0 ? threads_ : default_threads()) == 1;
+  const uint64_t most_jobs = alone ? 1 : memory_ ? ~uint64_t{0} : kMaxJobs;
+  const uint64_t most_bytes = memory_ ? ~uint64_t{0} : batch_bytes_;
+  std::shared_ptr<Buffer> arena = memory_ ? nullptr : arenas_->take();
+  uint8_t* room = memory_ ? memory_ + offset_ : arena->data();
   std::vector<Job> jobs;
   uint64_t used = 0, raw = 0;
   for (Pending& t : pending_) {
     const DTypeInfo& dtype = info(t.view.dtype);
     uint64_t elements = t.view.numel();
-    for (; t.next_block < t.blocks && raw < batch_bytes_ && jobs.size() < most_jobs; t.next_block++) {
+    for (; t.next_block < t.blocks && raw < most_bytes && jobs.size() < most_jobs; t.next_block++) {
       uint64_t n = std::min(t.table.block_elements, elements - t.next_block * t.table.block_elements);
       jobs.push_back({&t, t.next_block, n, room + used, {}});
       used += align64(encoded_capacity(n * dtype.element_bytes));
       raw += n * dtype.element_bytes;
     }
-    if (raw >= batch_bytes_ || jobs.size() >= most_jobs) break;
+    if (raw >= most_bytes || jobs.size() >= most_jobs) break;
   }
-  parallel_for(jobs.size(), threads_, [&](size_t i) {
-    Job& job = jobs[i];
-    const DTypeInfo& dtype = info(job.tensor->view.dtype);
-    const uint8_t* data = job.tensor->view.data + job.block * job.tensor->table.block_elements * dtype.element_bytes;
-    job.encoded = encode_block(data, job.elements, dtype, options_, *scratch_->take(), job.out);
-  });
+  if (memory_ && !alone)
+    encode_to_memory(jobs);
+  else
+    parallel_for(jobs.size(), threads_, [&](size_t i) { encode(jobs[i], *scratch_->take()); });
   pending_bytes_ -= raw;
-  if (memory_ && !in_place) copy_to_memory(jobs);
 
   size_t next = 0;
   while (!pending_.empty()) {

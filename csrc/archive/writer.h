@@ -81,7 +81,8 @@ class ArchiveWriter {
   void pad(std::vector<Piece>& pieces);
   void close_frame(Pending& tensor, std::vector<Piece>& pieces);
   void encode_batch(std::vector<Piece>& pieces);
-  void copy_to_memory(std::vector<Job>& jobs);
+  void encode_to_memory(std::vector<Job>& jobs);
+  void encode(Job& job, Scratch& scratch) const;
   std::vector<Piece> produce();
 
   EncoderOptions options_;

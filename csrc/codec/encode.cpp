@@ -272,7 +272,7 @@ class BlockEncoder {
     } else if (dtype_.component_bytes > 1 && options_.split && !dtype_.exponent_bits) {
       if (!encode_few_values(look_at(raw_, components_, dtype_.component_bytes))) encode_byte_planes();
     } else {
-      keep_identity(encode_plane(whole_, nullptr, dtype_.exponent_bits > 0, options_, scratch_, out_, nullptr));
+      keep_identity(encode_plane(whole_, nullptr, false, options_, scratch_, out_, nullptr));
     }
     block_.data = out_;
     if (block_.stored_size == 0 || block_.stored_size >= raw_bytes_) {

@@ -67,9 +67,9 @@ StreamRecord encode_plane(const Plane& plane, const uint8_t* context, bool is_fl
   uint64_t capacity = raw_size - raw_size / 64;  // a lesser gain is not worth a decoder's time
   bool bytes = plane.bits <= 8;
   Sample sample{plane.symbols, plane.bytes()};
-  if (bytes && options.effort() != Effort::kBest) {
+  if (!bytes || options.effort() != Effort::kBest) {
     uint8_t* to = scratch.sample.data() + kMaxBlockBytes;
-    sample = {to, take_sample(plane.symbols, plane.count, 1, 16, to)};
+    sample = {to, take_sample(plane.symbols, plane.bytes(), 1, 16, to)};
   }
   bool repeats = is_float ? bytes && has_runs(sample) : has_repeats(plane, scratch.coder.zstd);
   RansScratch& rans = scratch.coder.rans[0];
@@ -79,10 +79,10 @@ StreamRecord encode_plane(const Plane& plane, const uint8_t* context, bool is_fl
   auto encode = [&](uint64_t room) {
     return encode_context_rans(plane, classes ? context : nullptr, out, room, rans, kernels);
   };
+  RansOptions choice = rans_options(options.effort(), plane.bits);
+  if (!is_float) choice.max_table = kRansMaxTable;
+  bool promising = choose_segments(sample, plane.bytes(), choice, rans.model) && rans.model.estimate < capacity;
   if (bytes) {
-    RansOptions choice = rans_options(options.effort(), plane.bits);
-    if (!is_float) choice.max_table = kRansMaxTable;
-    bool promising = choose_segments(sample, plane.count, choice, rans.model) && rans.model.estimate < capacity;
     if (context) {
       uint64_t limit = promising ? rans.model.estimate - rans.model.estimate / 256 : capacity;
       RansModel segments = rans.model;
@@ -97,7 +97,7 @@ StreamRecord encode_plane(const Plane& plane, const uint8_t* context, bool is_fl
     }
   }
   // On floats zstd only finds what runs hide; elsewhere it may always be smaller.
-  if (repeats || !is_float) {
+  if (repeats || (!is_float && promising)) {
     int level = is_float ? 1 : options.zstd_level;
     if (uint64_t n = encode_zstd(plane, level, out, rans_size ? rans_size - 1 : capacity, scratch.coder.zstd))
       return {Coder::kZstd, n};

@@ -237,7 +237,7 @@ def test_config() -> None:
     assert CompressionConfig.fast() == CompressionConfig(zstd_level=1)
     assert CompressionConfig.best() == CompressionConfig(zstd_level=19)
     options = CompressionConfig(zstd_level=7, byte_grouping=False, num_threads=3).writer_options()
-    assert options == {"zstd_level": 7, "split": False, "block_bytes": 262_144, "threads": 3}
+    assert options == {"zstd_level": 7, "split": False, "block_bytes": 524_288, "threads": 3}
     assert CompressionConfig.best().writer_options()["block_bytes"] == 1 << 20
     with pytest.raises(AttributeError):
         CompressionConfig().zstd_level = 4  # type: ignore[misc]
