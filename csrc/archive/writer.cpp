@@ -21,6 +21,7 @@ struct ArchiveWriter::Job {
   uint64_t block, elements;
   uint8_t* out;
   EncodedBlock encoded;
+  uint16_t recipe = 0;  // its number, once settled
 };
 
 ArchiveWriter::ArchiveWriter(const EncoderOptions& options, int threads, uint8_t* memory)
@@ -135,6 +136,7 @@ void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
         if (failed) return;
         std::this_thread::yield();
       }
+      settle(jobs[i]);
       uint8_t* to = memory_ + at;
       at += align64(e.stored_size);
       known.store(i + 1, std::memory_order_release);
@@ -156,8 +158,28 @@ void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
 
 void ArchiveWriter::encode(Job& job, Scratch& scratch) const {
   const DTypeInfo& dtype = info(job.tensor->view.dtype);
-  const uint8_t* data = job.tensor->view.data + job.block * job.tensor->table.block_elements * dtype.element_bytes;
-  job.encoded = encode_block(data, job.elements, dtype, options_, scratch, job.out);
+  job.encoded = encode_block(raw_of(job), job.elements, dtype, options_, scratch, job.out);
+}
+
+const uint8_t* ArchiveWriter::raw_of(const Job& job) {
+  const DTypeInfo& dtype = info(job.tensor->view.dtype);
+  return job.tensor->view.data + job.block * job.tensor->table.block_elements * dtype.element_bytes;
+}
+
+// Numbers the recipe of a block, in the order of blocks. Should a frame have no room for one more, as no data known so
+// far come near to, the block is stored raw, for which there always is.
+void ArchiveWriter::settle(Job& job) {
+  std::vector<Recipe>& recipes = job.tensor->table.recipes;
+  EncodedBlock& e = job.encoded;
+  auto find = [&] { return static_cast<size_t>(std::find(recipes.begin(), recipes.end(), e.recipe) - recipes.begin()); };
+  size_t number = find();
+  bool is_raw = e.recipe.transform == Transform::kIdentity;
+  if (number == recipes.size() && recipes.size() >= kMaxRecipes - 1 && !is_raw) {
+    e = stored_raw(raw_of(job), job.elements, info(job.tensor->view.dtype), e.raw_checksum);
+    number = find();
+  }
+  if (number == recipes.size()) recipes.push_back(e.recipe);
+  job.recipe = static_cast<uint16_t>(number);
 }
 
 void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
@@ -175,7 +197,7 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
     uint64_t elements = t.view.numel();
     for (; t.next_block < t.blocks && raw < most_bytes && jobs.size() < most_jobs; t.next_block++) {
       uint64_t n = std::min(t.table.block_elements, elements - t.next_block * t.table.block_elements);
-      jobs.push_back({&t, t.next_block, n, room + used, {}});
+      jobs.push_back({&t, t.next_block, n, room + used, {}, 0});
       used += align64(encoded_capacity(n * dtype.element_bytes));
       raw += n * dtype.element_bytes;
     }
@@ -191,20 +213,18 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
   while (!pending_.empty()) {
     Pending& t = pending_.front();
     for (; next < jobs.size() && jobs[next].tensor == &t; next++) {
+      if (!memory_ || alone) settle(jobs[next]);
       const EncodedBlock& e = jobs[next].encoded;
       if (t.table.blocks.empty()) entries_[t.entry].frame_offset = offset_;
-      size_t recipe = 0;
-      while (recipe < t.table.recipes.size() && !(t.table.recipes[recipe] == e.recipe)) recipe++;
-      if (recipe == t.table.recipes.size()) t.table.recipes.push_back(e.recipe);
       BlockRecord record;
       record.stored_size = e.stored_size, record.stored_checksum = e.stored_checksum,
       record.raw_checksum = e.raw_checksum;
-      record.recipe = static_cast<uint16_t>(recipe), record.first_stream = t.table.streams.size(),
+      record.recipe = jobs[next].recipe, record.first_stream = t.table.streams.size(),
       record.offset = offset_;
       t.table.streams.insert(t.table.streams.end(), e.streams.begin(),
                              e.streams.begin() + e.recipe.planes.count);
       t.table.blocks.push_back(record);
-      bool in_arena = e.data == jobs[next].out;
+      bool in_arena = arena && e.data == jobs[next].out;
       append(e.data, e.stored_size, in_arena ? std::shared_ptr<const void>(arena) : t.view.keeper, pieces);
       pad(pieces);
     }

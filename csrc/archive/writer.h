@@ -83,6 +83,8 @@ class ArchiveWriter {
   void encode_batch(std::vector<Piece>& pieces);
   void encode_to_memory(std::vector<Job>& jobs);
   void encode(Job& job, Scratch& scratch) const;
+  static const uint8_t* raw_of(const Job& job);
+  void settle(Job& job);
   std::vector<Piece> produce();
 
   EncoderOptions options_;

@@ -61,6 +61,9 @@ constexpr uint64_t encoded_capacity(uint64_t raw_bytes) { return raw_bytes + 64;
 EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
                           Scratch& scratch, uint8_t* out);
 
+// The block as its raw bytes, where they lie.
+EncodedBlock stored_raw(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, uint64_t raw_checksum);
+
 // Reads and checks the table of an entry (docs/format.md 3.1), its content id included; `bytes` is without padding.
 Table read_table(ByteView bytes, const Entry& entry, const std::string& name);
 

@@ -60,38 +60,85 @@ static uint32_t choose_base(const uint8_t* raw, uint64_t count, const DTypeInfo&
   return (first_best + last_best) / 2 / step * step;
 }
 
+// The planes of sampled components, side by side behind them.
+static std::array<uint8_t*, kMaxPlanes> split_sample(const uint8_t* sampled, uint64_t count, const DTypeInfo& dtype,
+                                                     const KeyPlanes& planes, Scratch& scratch) {
+  std::array<uint8_t*, kMaxPlanes> to{};
+  for (uint32_t k = 0; k < planes.list.count; k++) to[k] = scratch.sample.data() + kMaxBlockBytes + k * count;
+  split_keys(dtype, planes.form, sampled, count, to.data());
+  return to;
+}
+
+static bool fit(const uint8_t* symbols, uint64_t count, uint32_t bits) {
+  uint8_t all = 0;
+  for (uint64_t i = 0; i < count; i++) all |= symbols[i];
+  return all >> bits == 0;
+}
+
+// As many bits of the mantissa as the effort says, or fewer when there are more keys than a table holds.
+static KeyForm choose_form(const uint8_t* sampled, uint64_t count, uint64_t n, const DTypeInfo& dtype, Effort effort,
+                           Scratch& scratch) {
+  KeyForm best;
+  uint64_t best_bytes = ~uint64_t{0};
+  for (uint32_t joined = joined_bits(dtype, effort);; joined--) {
+    KeyForm form{joined, false, choose_base(sampled, count, dtype, joined)};
+    const KeyPlanes planes(dtype, form);
+    RansModel& model = scratch.coder.rans[planes.key()].model;
+    auto to = split_sample(sampled, count, dtype, planes, scratch);
+    choose_segments({to[planes.key()], count}, n, rans_options(effort), model);
+    uint64_t bytes = model.estimate + n * (dtype.mantissa_bits - joined) / 8;
+    if (bytes < best_bytes) best = form, best_bytes = bytes;
+    bool full = false;
+    for (const RansTable& t : model.tables) full = full || t.size == kRansMaxTable;
+    if (!full || joined == 0 || bytes > best_bytes) break;
+  }
+  // Squares and the like have no signs.
+  best.no_signs = true;
+  if (planes_of(Transform::kFloatKeys, dtype, best.parameter()).count == 0) best.no_signs = false;
+  const KeyPlanes planes(dtype, best);
+  auto to = split_sample(sampled, count, dtype, planes, scratch);
+  best.no_signs = best.no_signs && fit(to[0], count, planes.list.symbol_bits[0]);
+  return best;
+}
+
 enum class Treatment { kRaw, kRans, kWhole };
 
-// Codes `n` components by their keys, those planes raw that `raw_planes` has a bit for. Streams go to out, one after the
-// other, and to `streams`; their size is returned, or 0 when there is nothing to gain.
+// What a sample promised and the block did not keep.
+struct Exceptions {
+  uint32_t raw_planes = 0;  // a bit for each plane that is not worth coding
+  bool signs = false;       // there are some
+};
+
+// Codes `n` components by their keys. Streams go to out, one after the other, and to `streams`; their size is returned,
+// or 0 when there is nothing to gain.
 static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dtype, const EncoderOptions& options,
                             Scratch& scratch, uint8_t* out, Recipe& recipe, uint32_t first_plane,
-                            StreamRecord* streams, uint32_t raw_planes = 0) {
+                            StreamRecord* streams, Exceptions exceptions = {}) {
   const uint64_t width = dtype.component_bytes;
   const bool best = options.effort() == Effort::kBest;
   const uint64_t one_in = best ? 4 : width == 2 && dtype.exponent_bits < 8 ? 8 : 16;
   uint8_t* sampled = scratch.sample.data();
   uint64_t sample_count = take_sample(raw, n, width, one_in, sampled);
-  KeyForm form;
-  form.joined = joined_bits(dtype, options.effort());
-  form.base = choose_base(sampled, sample_count, dtype, form.joined);
+  KeyForm form = choose_form(sampled, sample_count, n, dtype, options.effort(), scratch);
+  if (exceptions.signs) form.no_signs = false;
+  auto again = [&] {
+    return encode_keys(raw, n, dtype, options, scratch, out, recipe, first_plane, streams, exceptions);
+  };
   const KeyPlanes planes(dtype, form);
   const uint32_t count = planes.list.count;
 
   // What each plane of the sample says.
-  std::array<uint8_t*, kMaxPlanes> to{};
+  std::array<uint8_t*, kMaxPlanes> to = split_sample(sampled, sample_count, dtype, planes, scratch);
   std::array<Treatment, kMaxPlanes> treatment{};
-  for (uint32_t k = 0; k < count; k++) to[k] = sampled + kMaxBlockBytes + k * sample_count;
-  split_keys(dtype, form, sampled, sample_count, to.data());
   bool all_raw = true;
   for (uint32_t k = 0; k < count; k++) {
     Sample sample{to[k], sample_count};
     uint32_t bits = planes.list.symbol_bits[k];
     uint64_t raw_size = raw_stream_size(n, bits);
-    if (planes.is_high(k) || raw_planes >> k & 1 || is_flat(sample, bits)) continue;
+    if (planes.is_high(k) || exceptions.raw_planes >> k & 1 || is_flat(sample, bits)) continue;
     if (is_constant({to[k], sample_count, 8}) || has_runs(sample) || (best && k == planes.key())) {
       treatment[k] = Treatment::kWhole;
-    } else if (choose_segments(sample, n, rans_options(options.effort(), bits), scratch.coder.rans[k].model) &&
+    } else if (choose_segments(sample, n, rans_options(options.effort()), scratch.coder.rans[k].model) &&
                scratch.coder.rans[k].model.estimate < raw_size - raw_size / 64) {
       treatment[k] = Treatment::kRans;
     }
@@ -117,6 +164,10 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
                                                 : scratch.pieces.data() + k * kPiece;
     }
     high |= split_keys(dtype, form, raw + begin * width, size, to.data());
+    if (form.no_signs && !fit(to[0], size, planes.list.symbol_bits[0])) {
+      exceptions.signs = true;
+      return again();
+    }
     for (uint32_t k = 0; k < count; k++) {
       uint32_t bits = planes.list.symbol_bits[k];
       if (rans[k])
@@ -147,8 +198,10 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
       if (used) recipe.contexts[first_plane + k].kind = ContextKind::kLane;
     } else if (rans[k]) {
       stream = {Coder::kContextRans, rans[k]->size()};
-      if (stream.size > raw_size)  // not what the sample promised
-        return encode_keys(raw, n, dtype, options, scratch, out, recipe, first_plane, streams, raw_planes | 1u << k);
+      if (stream.size > raw_size) {
+        exceptions.raw_planes |= 1u << k;
+        return again();
+      }
       rans[k]->write(out + at);
     } else {
       stream = {Coder::kRaw, raw_size};
@@ -274,14 +327,10 @@ class BlockEncoder {
     } else {
       keep_identity(encode_plane(whole_, nullptr, false, options_, scratch_, out_, nullptr));
     }
+    if (block_.stored_size == 0 || block_.stored_size >= raw_bytes_)
+      return stored_raw(raw_, whole_.count, dtype_, block_.raw_checksum);
     block_.data = out_;
-    if (block_.stored_size == 0 || block_.stored_size >= raw_bytes_) {
-      keep_identity({Coder::kRaw, raw_bytes_});
-      block_.stored_checksum = block_.raw_checksum;
-      block_.data = raw_;
-    } else {
-      block_.stored_checksum = xxh3_64(out_, block_.stored_size);
-    }
+    block_.stored_checksum = xxh3_64(out_, block_.stored_size);
     return block_;
   }
 
@@ -363,6 +412,16 @@ class BlockEncoder {
 };
 
 }  // namespace
+
+EncodedBlock stored_raw(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, uint64_t raw_checksum) {
+  EncodedBlock block;
+  block.recipe.planes = planes_of(Transform::kIdentity, dtype);
+  block.stored_size = elements * dtype.element_bytes;
+  block.streams[0] = {Coder::kRaw, block.stored_size};
+  block.stored_checksum = block.raw_checksum = raw_checksum;
+  block.data = raw;
+  return block;
+}
 
 EncodedBlock encode_block(const uint8_t* raw, uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options,
                           Scratch& scratch, uint8_t* out) {

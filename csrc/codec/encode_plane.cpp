@@ -31,8 +31,10 @@ bool is_flat(const Sample& sample, uint32_t bits) {
     for (uint64_t i = begin; i < end; i++) counts[sample.symbols[i]]++;
     total += end - begin;
   }
-  uint64_t commonest = *std::max_element(counts, counts + 256);
-  return bits < 6 ? (commonest << bits) * 4 <= total * 5 : commonest * 32 <= total;
+  // How often two symbols are equal, against what it is for symbols that are all as likely.
+  uint64_t equal = 0;
+  for (uint64_t c : counts) equal += c * (c ? c - 1 : 0);
+  return (equal << bits) * 8 <= total * total * 9;
 }
 
 bool has_runs(const Sample& sample) {
@@ -51,12 +53,9 @@ static bool has_repeats(const Plane& plane, ZstdContext& zstd) {
   return plane.bytes() >= kProbe && encode_zstd(probe, 1, out, kProbe - kProbe / 16, zstd) > 0;
 }
 
-RansOptions rans_options(Effort effort, uint32_t bits) {
+RansOptions rans_options(Effort effort) {
   RansOptions options;
-  // Keys of halves and of 8-bit floats hold two bits of the mantissa; so do those of the best effort.
-  options.max_table = effort == Effort::kBest || (bits > 5 && bits < 8) ? 64 : 32;
-  options.small = effort == Effort::kBest;
-  if (effort == Effort::kBest) options.max_segments = 32;
+  if (effort == Effort::kBest) options.small = true, options.max_segments = 32;
   return options;
 }
 
@@ -79,8 +78,7 @@ StreamRecord encode_plane(const Plane& plane, const uint8_t* context, bool is_fl
   auto encode = [&](uint64_t room) {
     return encode_context_rans(plane, classes ? context : nullptr, out, room, rans, kernels);
   };
-  RansOptions choice = rans_options(options.effort(), plane.bits);
-  if (!is_float) choice.max_table = kRansMaxTable;
+  RansOptions choice = rans_options(options.effort());
   bool promising = choose_segments(sample, plane.bytes(), choice, rans.model) && rans.model.estimate < capacity;
   if (bytes) {
     if (context) {

@@ -64,9 +64,7 @@ static uint64_t encode_width(const Plane& plane, uint8_t* out, uint64_t capacity
   uint64_t room = std::min(capacity - head, raw_size);
   // The smallest of three; zstd last, for indices with runs or repeats.
   RansScratch& rans = scratch.rans[0];
-  RansOptions options;
-  options.max_table = kRansMaxTable;
-  choose_segments({indices, plane.count}, plane.count, options, rans.model);
+  choose_segments({indices, plane.count}, plane.count, RansOptions(), rans.model);
   uint64_t size = encode_context_rans(of_indices, nullptr, out + head, room, rans, rans_kernels(isa()));
   Coder coder = Coder::kContextRans;
   bool fits_raw = raw_size <= capacity - head;

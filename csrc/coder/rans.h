@@ -29,7 +29,7 @@ struct RansModel {
 };
 
 struct RansOptions {
-  uint32_t max_table = 32;       // 2 to 64 entries; the narrower the faster without AVX-512
+  uint32_t max_table = kRansMaxTable;
   bool small = false;            // 64 lanes however many symbols: smaller, and slower where registers are wide
   uint64_t segment = 1 << 15;    // symbols, at least, between which tables may change
   uint32_t max_segments = 8;     // up to kRansMaxSegments

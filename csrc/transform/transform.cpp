@@ -1,15 +1,15 @@
 #include "csrc/transform/transform.h"
 
-#include <cstring>
-
 #include "csrc/base/simd.h"
 #include "csrc/transform/kernels.h"
+#include "csrc/transform/nonzero_kernels.h"
 
 namespace mithril {
 
 namespace scalar {
 extern const Kernels kKernels;
-}
+extern const NonzeroKernels kNonzeroKernels;
+}  // namespace scalar
 #ifdef MITHRIL_SIMD
 namespace ssse3 {
 extern const Kernels kKernels;
@@ -20,6 +20,7 @@ extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kM
 }  // namespace avx2
 namespace avx512 {
 extern const Kernels kKernels;
+extern const NonzeroKernels kNonzeroKernels;
 extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
 }  // namespace avx512
 #endif
@@ -32,6 +33,14 @@ const Kernels& kernels(Isa isa) {
 #endif
   static_cast<void>(isa);
   return scalar::kKernels;
+}
+
+const NonzeroKernels& nonzero_kernels(Isa isa) {
+#ifdef MITHRIL_SIMD
+  if (isa == Isa::kAvx512) return avx512::kNonzeroKernels;
+#endif
+  static_cast<void>(isa);
+  return scalar::kNonzeroKernels;
 }
 
 const KeyKernels& key_kernels(Isa isa, KeyLayout layout, uint32_t joined) {
@@ -47,16 +56,17 @@ const KeyKernels& key_kernels(Isa isa, KeyLayout layout, uint32_t joined) {
 
 static void add_key_planes(const DTypeInfo& dtype, KeyForm form, PlaneList& planes) {
   uint32_t bits = key_bits(dtype, form.joined), rest = dtype.mantissa_bits - form.joined + 1;
-  if (rest % 8) planes.add(rest % 8);
-  for (uint32_t k = 0; k < rest / 8; k++) planes.add(8);
+  if (rest % 8) planes.add(rest % 8 - form.no_signs);
+  for (uint32_t k = 0; k < rest / 8; k++) planes.add(rest % 8 == 0 && k == 0 ? 8 - form.no_signs : 8);
   if (bits > 8) planes.add(bits - 8);
   planes.add(bits < 8 ? bits : 8);
 }
 
 // A window of 255 keys that fits, or none for keys that need none.
 static bool is_valid(const DTypeInfo& dtype, KeyForm form) {
-  if (dtype.exponent_bits == 0 || form.joined > kMaxJoined) return false;
+  if (dtype.exponent_bits == 0 || form.joined > kMaxJoined || form.joined > dtype.mantissa_bits) return false;
   uint32_t bits = key_bits(dtype, form.joined);
+  if (form.no_signs && (dtype.mantissa_bits - form.joined + 1) % 8 == 1) return false;  // no bits would be left
   return bits > 8 ? form.base + 256 <= 1u << bits : form.base == 0;
 }
 
@@ -129,49 +139,16 @@ void join_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* const* plane
   key_kernels(isa(), key_layout(dtype), form.joined).join(planes, symbols, form.base, raw);
 }
 
-template <class T>
-static uint64_t pick(const uint8_t* raw, uint64_t n, uint8_t* mask, uint8_t* out) {
-  constexpr T kSign = static_cast<T>(T{1} << (8 * sizeof(T) - 1));
-  uint64_t picked = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    T x;
-    std::memcpy(&x, raw + i * sizeof(T), sizeof(T));
-    std::memcpy(out + picked * sizeof(T), &x, sizeof(T));
-    uint64_t other = static_cast<T>(x & ~kSign) != 0;  // a branch would be mispredicted
-    picked += other;
-    mask[i] = static_cast<uint8_t>(other | ((x >> (8 * sizeof(T) - 1) << 1) & (other - 1)));
-  }
-  return picked;
-}
+static uint32_t width_index(uint32_t width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }
 
 uint64_t pick_nonzero(const uint8_t* raw, uint64_t components, uint32_t width, uint8_t* mask, uint8_t* out) {
-  switch (width) {
-    case 1: return pick<uint8_t>(raw, components, mask, out);
-    case 2: return pick<uint16_t>(raw, components, mask, out);
-    case 4: return pick<uint32_t>(raw, components, mask, out);
-    default: return pick<uint64_t>(raw, components, mask, out);
-  }
-}
-
-template <class T>
-static void spread(const uint8_t* nonzero, const uint8_t* mask, uint64_t n, uint8_t* raw) {
-  for (uint64_t i = 0; i < n; i++) {
-    T x;
-    std::memcpy(&x, nonzero, sizeof(T));
-    T taken = mask[i] & kNonzero, zero = static_cast<T>(T(mask[i] >> 1) << (8 * sizeof(T) - 1));
-    x = static_cast<T>((x & (T{0} - taken)) | zero);
-    nonzero += sizeof(T) * taken;
-    std::memcpy(raw + i * sizeof(T), &x, sizeof(T));
-  }
+  Isa with = width == 8 ? Isa::kScalar : isa();
+  return nonzero_kernels(with).pick[width_index(width)](raw, components, mask, out);
 }
 
 void spread_nonzero(const uint8_t* nonzero, const uint8_t* mask, uint64_t components, uint32_t width, uint8_t* raw) {
-  switch (width) {
-    case 1: return spread<uint8_t>(nonzero, mask, components, raw);
-    case 2: return spread<uint16_t>(nonzero, mask, components, raw);
-    case 4: return spread<uint32_t>(nonzero, mask, components, raw);
-    default: return spread<uint64_t>(nonzero, mask, components, raw);
-  }
+  Isa with = width == 8 ? Isa::kScalar : isa();
+  nonzero_kernels(with).spread[width_index(width)](nonzero, mask, components, raw);
 }
 
 }  // namespace mithril

@@ -14,11 +14,14 @@ constexpr uint64_t symbol_bytes(uint32_t symbol_bits) { return (symbol_bits + 7)
 
 // How the keys of floats are made (docs/format.md 6.4), as it stands in the parameter of a recipe.
 struct KeyForm {
-  uint32_t joined = 0;  // bits of the mantissa in a key, 0 to 2
-  uint32_t base = 0;    // the key that is numbered 0 comes after it; 0 for keys of at most 8 bits
+  uint32_t joined = 0;    // bits of the mantissa in a key, 0 to 2
+  bool no_signs = false;  // all are 0: the first plane is a bit narrower, and its symbols must be so
+  uint32_t base = 0;      // the key that is numbered 0 comes after it; 0 for keys of at most 8 bits
 
-  uint16_t parameter() const { return static_cast<uint16_t>(joined | base << 2); }
-  static KeyForm of(uint16_t parameter) { return {parameter & 3u, uint32_t{parameter} >> 2}; }
+  uint16_t parameter() const { return static_cast<uint16_t>(joined | uint32_t{no_signs} << 2 | base << 3); }
+  static KeyForm of(uint16_t parameter) {
+    return {parameter & 3u, (parameter & 4u) != 0, uint32_t{parameter} >> 3};
+  }
 };
 constexpr uint32_t key_bits(const DTypeInfo& dtype, uint32_t joined) { return dtype.exponent_bits + joined; }
 
@@ -43,8 +46,8 @@ void split_key_high(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, ui
 void join_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw);
 
 // nonzero_keys: of each component of `width` bytes whether it is zero (mask: kNonzero; else 0, or 2 for minus zero), and
-// those that are not, side by side; their count is returned, and `out` has room for all and 16 bytes. spread() puts them
-// back; its mask holds 0 to 2.
+// those that are not, side by side; their count is returned. `out` has room for all and 64 bytes. spread() puts them
+// back; its mask holds 0 to 2, and 64 bytes may be read beyond them.
 inline constexpr uint8_t kNonzero = 1;
 uint64_t pick_nonzero(const uint8_t* raw, uint64_t components, uint32_t width, uint8_t* mask, uint8_t* out);
 void spread_nonzero(const uint8_t* nonzero, const uint8_t* mask, uint64_t components, uint32_t width, uint8_t* raw);
