@@ -43,6 +43,7 @@ struct Scratch {
   Buffer sample{2 * kMaxBlockBytes};  // components, and then the planes made of them
   Buffer joined{8 * kPiece};          // a piece on its way out
   Buffer pieces{kMaxPlanes * (kPiece + kRansMaxLanes)};
+  RansModel key_model, candidate_model;
   CoderScratch coder;
 };
 

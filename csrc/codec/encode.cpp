@@ -31,6 +31,20 @@ struct KeyPlanes {
   bool is_high(uint32_t k) const { return wide && k == list.count - 2; }
 };
 
+// A component of 1, 2, 4 or 8 bytes; not by a memcpy of unknown size, which would be a call.
+static uint64_t component_at(const uint8_t* raw, uint64_t i, uint64_t width) {
+  auto load = [&](auto x) -> uint64_t {
+    std::memcpy(&x, raw + i * sizeof x, sizeof x);
+    return x;
+  };
+  switch (width) {
+    case 1: return raw[i];
+    case 2: return load(uint16_t{});
+    case 4: return load(uint32_t{});
+    default: return load(uint64_t{});
+  }
+}
+
 static uint32_t joined_bits(const DTypeInfo& dtype, Effort effort) {
   if (dtype.exponent_bits < 8) return std::min(dtype.mantissa_bits, 2u);
   return effort == Effort::kFast ? 0 : effort == Effort::kDefault ? 1 : 2;
@@ -44,9 +58,7 @@ static uint32_t choose_base(const uint8_t* raw, uint64_t count, const DTypeInfo&
   uint32_t counts[256] = {};
   uint64_t every = std::max<uint64_t>(count / 512, 1);
   for (uint64_t i = 0; i < count; i += every) {
-    uint64_t x = 0;
-    std::memcpy(&x, raw + i * width, width);
-    uint64_t key = x >> (dtype.mantissa_bits - joined) & ((uint64_t{1} << bits) - 1);
+    uint64_t key = component_at(raw, i, width) >> (dtype.mantissa_bits - joined) & ((uint64_t{1} << bits) - 1);
     if (key) counts[key >> shift]++;
   }
   // Of the windows that hold most, the middle one: what the sample missed lies on either side.
@@ -75,22 +87,33 @@ static bool fit(const uint8_t* symbols, uint64_t count, uint32_t bits) {
   return all >> bits == 0;
 }
 
+struct Choice {
+  KeyForm form;
+  bool promising = false;  // the key is worth coding, by scratch.key_model
+};
+
 // As many bits of the mantissa as the effort says, or fewer when there are more keys than a table holds.
-static KeyForm choose_form(const uint8_t* sampled, uint64_t count, uint64_t n, const DTypeInfo& dtype, Effort effort,
+static Choice choose_form(const uint8_t* sampled, uint64_t count, uint64_t n, const DTypeInfo& dtype, Effort effort,
                            Scratch& scratch) {
   KeyForm best;
+  bool promising = false;
   uint64_t best_bytes = ~uint64_t{0};
   for (uint32_t joined = joined_bits(dtype, effort);; joined--) {
     KeyForm form{joined, false, choose_base(sampled, count, dtype, joined)};
     const KeyPlanes planes(dtype, form);
-    RansModel& model = scratch.coder.rans[planes.key()].model;
+    RansModel& model = scratch.candidate_model;
     auto to = split_sample(sampled, count, dtype, planes, scratch);
-    choose_segments({to[planes.key()], count}, n, rans_options(effort), model);
+    bool gains = choose_segments({to[planes.key()], count}, n, rans_options(effort), model);
     uint64_t bytes = model.estimate + n * (dtype.mantissa_bits - joined) / 8;
-    if (bytes < best_bytes) best = form, best_bytes = bytes;
-    bool full = false;
-    for (const RansTable& t : model.tables) full = full || t.size == kRansMaxTable;
-    if (!full || joined == 0 || bytes > best_bytes) break;
+    bool better = bytes < best_bytes;
+    if (better) {
+      uint64_t raw_size = raw_stream_size(n, planes.list.symbol_bits[planes.key()]);
+      best = form, best_bytes = bytes, promising = gains && model.estimate < raw_size - raw_size / 64;
+      std::swap(scratch.key_model, model);
+    }
+    const RansModel& seen = better ? scratch.key_model : model;
+    bool full = std::any_of(seen.tables.begin(), seen.tables.end(), [](auto& t) { return t.size == kRansMaxTable; });
+    if (!full || joined == 0 || !better) break;
   }
   // Squares and the like have no signs.
   best.no_signs = true;
@@ -98,7 +121,7 @@ static KeyForm choose_form(const uint8_t* sampled, uint64_t count, uint64_t n, c
   const KeyPlanes planes(dtype, best);
   auto to = split_sample(sampled, count, dtype, planes, scratch);
   best.no_signs = best.no_signs && fit(to[0], count, planes.list.symbol_bits[0]);
-  return best;
+  return {best, promising};
 }
 
 enum class Treatment { kRaw, kRans, kWhole };
@@ -119,7 +142,8 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
   const uint64_t one_in = best ? 4 : width == 2 && dtype.exponent_bits < 8 ? 8 : 16;
   uint8_t* sampled = scratch.sample.data();
   uint64_t sample_count = take_sample(raw, n, width, one_in, sampled);
-  KeyForm form = choose_form(sampled, sample_count, n, dtype, options.effort(), scratch);
+  const Choice choice = choose_form(sampled, sample_count, n, dtype, options.effort(), scratch);
+  KeyForm form = choice.form;
   if (exceptions.signs) form.no_signs = false;
   auto again = [&] {
     return encode_keys(raw, n, dtype, options, scratch, out, recipe, first_plane, streams, exceptions);
@@ -138,6 +162,8 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
     if (planes.is_high(k) || exceptions.raw_planes >> k & 1 || is_flat(sample, bits)) continue;
     if (is_constant({to[k], sample_count, 8}) || has_runs(sample) || (best && k == planes.key())) {
       treatment[k] = Treatment::kWhole;
+    } else if (k == planes.key()) {
+      if (choice.promising) treatment[k] = Treatment::kRans, std::swap(scratch.coder.rans[k].model, scratch.key_model);
     } else if (choose_segments(sample, n, rans_options(options.effort()), scratch.coder.rans[k].model) &&
                scratch.coder.rans[k].model.estimate < raw_size - raw_size / 64) {
       treatment[k] = Treatment::kRans;
@@ -250,8 +276,7 @@ static Signs look_at(const uint8_t* raw, uint64_t n, uint64_t width) {
     uint64_t others = 0;
     const uint8_t* p = raw + (n - kRun) / (kRuns - 1) * r * width;
     for (uint64_t i = 0; i < kRun; i++) {
-      uint64_t x = 0;
-      std::memcpy(&x, p + i * width, width);
+      uint64_t x = component_at(p, i, width);
       all.add(x);
       if (x << (64 - 8 * width + 1) != 0) run.add(x), others++;
     }
