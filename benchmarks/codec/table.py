@@ -49,3 +49,32 @@ def times(row: dict[str, Any] | None, base: dict[str, Any]) -> str:
 
 def line(cells: Iterable[object]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+README_DATA = (
+    "MiniLM bf16",
+    "MiniLM fp32",
+    "MiniLM fp16",
+    "MiniLM fp8 e4m3, scaled",
+    "GPT first moments fp32",
+    "GPT second moments fp32",
+    "CREPE convolutions bf16",
+    "fp32 holding MiniLM bf16",
+    "MiniLM bf16, half masked",
+    "bf16 from int4, scale per tensor",
+)
+
+
+def readme(rows: list[dict[str, Any]]) -> str:
+    """What the README shows: ratio, and GB/s of compressing and of decompressing into used memory where it can."""
+    found = {(row["data"], row["contender"]): row for row in rows if "error" not in row}
+    contenders = ("mithril", "mithril best", "ZipNN", "zstd 3")
+    lines = [line(["", *contenders]), line(["---"] * (len(contenders) + 1))]
+    for data in README_DATA:
+        cells = []
+        for name in contenders:
+            row = found[data, name]
+            warm = row.get("decompress_warm", row["decompress"])
+            cells.append(f"**{row['ratio']:.3f}** {row['compress']:.1f} / {warm:.1f}")
+        lines.append(line([data, *cells]))
+    return "\n".join(lines)

@@ -2,12 +2,19 @@
 
 import json
 
+from benchmarks.codec.table import larger, readme
 from benchmarks.dcp.scenario import table
 from benchmarks.measure import RESULTS, ROOT
 
 
 def test_the_measured_table() -> None:
     assert table(json.loads((RESULTS / "dcp.json").read_text())) in (ROOT / "README.md").read_text()
+
+
+def test_the_codec_table() -> None:
+    rows = json.loads((RESULTS / "codec.json").read_text())["rows"]
+    assert readme(rows) in (ROOT / "README.md").read_text()
+    assert larger(rows, "ZipNN") == "mithril is larger than ZipNN on no data sets"
 
 
 def test_what_is_said_of_incompressible_data() -> None:
