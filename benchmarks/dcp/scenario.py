@@ -27,7 +27,7 @@ from benchmarks import measure
 
 RANKS, STEPS = 2, 20
 SIZE = {"width": 544, "layers": 12, "heads": 8}
-BLOCK = 256 << 10
+BLOCK = 512 << 10  # of mithril, by default
 CONTENDERS = ("plain", "torch_save", "zstandard", "moonclip", "compressed")
 
 
