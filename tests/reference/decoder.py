@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 import xxhash
 
 from .errors import FormatError, require
-from .planes import DTYPES, MAX_BLOCK_BYTES, Dtype, decode_planes, plane_bits
+from .planes import (
+    CONTEXT_KINDS,
+    DTYPES,
+    MAX_BLOCK_BYTES,
+    NOTHING,
+    OTHER_PLANE,
+    Dtype,
+    Recipe,
+    decode_planes,
+    has_parameter,
+    may_have_context,
+    plane_bits,
+)
 
 HEADER_MAGIC = bytes.fromhex("894D43500D0A1A0A")
 FOOTER_MAGIC = b"MCP-end\n"
@@ -22,7 +34,7 @@ MAX_VALUE = 64 << 20
 MAX_DIMS, MAX_RECIPES, MAX_PLANES, MAX_MODELS = 64, 256, 16, 65536
 
 KINDS = ("tensor", "alias", "value", "foreign")
-CODERS, TRANSFORMS, CONTEXTS, BASES, ENVELOPES, LAYOUTS = range(4), range(3), {0}, {0}, {0}, {0}  # known ids
+CODERS, TRANSFORMS, BASES, ENVELOPES, LAYOUTS = range(6), range(5), {0}, {0}, {0}  # known ids
 
 
 @dataclass
@@ -227,7 +239,7 @@ def check_tiling(data: bytes, entries: list[Entry], index_offset: int) -> None:
 
 @dataclass
 class Block:
-    transform: int
+    recipe: Recipe
     stored_size: int
     stored_checksum: int
     raw_checksum: int
@@ -251,8 +263,8 @@ def read_table(data: bytes, entry: Entry) -> int:  # 3.1
     recipe_count = cursor.count("table.recipe_count", 12, MAX_RECIPES)
     model_count = cursor.count("table.model_count", 16, MAX_MODELS)
     require(model_count == 0, "table.model_count", cursor.at, "unsupported")
-    transforms = [read_recipe(cursor, entry.dtype) for _ in range(recipe_count)]
-    entry.blocks = [read_block_record(cursor, transforms, entry.dtype) for _ in range(block_count)]
+    recipes = [read_recipe(cursor, entry.dtype) for _ in range(recipe_count)]
+    entry.blocks = [read_block_record(cursor, recipes) for _ in range(block_count)]
     cursor.finish("table.size")
 
     content = struct.pack(f"<HHI{len(entry.shape)}Q", entry.dtype.id, len(entry.shape), 0, *entry.shape)
@@ -262,39 +274,44 @@ def read_table(data: bytes, entry: Entry) -> int:  # 3.1
     return block_elements
 
 
-def read_recipe(cursor: Cursor, dtype: Dtype) -> int:  # 3.2
-    """The transform: it and the dtype say all about the planes."""
+def read_recipe(cursor: Cursor, dtype: Dtype) -> Recipe:  # 3.2
     transform = cursor.known(2, "recipe.transform", TRANSFORMS)
     start = cursor.at
-    cursor.known(2, "recipe.parameter", {0})
+    parameter = cursor.integer(2, "recipe.parameter")
+    require(parameter == 0 or has_parameter(transform), "recipe.parameter", cursor.at, "unsupported")
+    fits = not dtype.exponent or plane_bits(transform, dtype, parameter) is not None
+    require(not has_parameter(transform) or fits, "recipe.parameter", cursor.at)
     plane_count = cursor.integer(2, "recipe.plane_count")
     require(1 <= plane_count <= MAX_PLANES, "recipe.plane_count", cursor.at)
     cursor.zero(2, "recipe.reserved")
-    bits = []
-    for _ in range(plane_count):
+    bits, contexts = [], []
+    for k in range(plane_count):
         bits.append(cursor.integer(1, "recipe.symbol_bits"))
-        cursor.known(1, "recipe.context_kind", CONTEXTS)
-        cursor.zero(2, "recipe.context_plane")
-    require(bits == plane_bits(transform, dtype), "recipe.planes", start)
-    return transform
+        kind = cursor.known(1, "recipe.context_kind", CONTEXT_KINDS)
+        require(kind == NOTHING or may_have_context(transform, k), "recipe.context_kind", cursor.at)
+        plane = cursor.integer(2, "recipe.context_plane")
+        require(k < plane < plane_count if kind == OTHER_PLANE else plane == 0, "recipe.context_plane", cursor.at)
+        contexts.append((kind, plane))
+    require(bits == plane_bits(transform, dtype, parameter), "recipe.planes", start)
+    return Recipe(transform, parameter, bits, contexts)
 
 
-def read_block_record(cursor: Cursor, transforms: list[int], dtype: Dtype) -> Block:  # 3.3
+def read_block_record(cursor: Cursor, recipes: list[Recipe]) -> Block:  # 3.3
     stored_size = cursor.integer(8, "block.stored_size")
     start = cursor.at
     stored_checksum, raw_checksum = cursor.integers(2, 8, "block.checksums")
     recipe = cursor.integer(2, "block.recipe")
-    require(recipe < len(transforms), "block.recipe", cursor.at)
+    require(recipe < len(recipes), "block.recipe", cursor.at)
     cursor.known(2, "block.envelope", ENVELOPES)
     cursor.zero(4, "block.envelope_size")
     streams = []
-    for _ in plane_bits(transforms[recipe], dtype) or ():
+    for _ in recipes[recipe].bits:
         coder = cursor.known(2, "plane.coder", CODERS)
         cursor.zero(2, "plane.reserved")
         cursor.zero(4, "plane.model")
         streams.append((coder, cursor.integer(8, "plane.stream_size")))
     require(sum(size for _, size in streams) == stored_size, "block.stored_size", start)
-    return Block(transforms[recipe], stored_size, stored_checksum, raw_checksum, streams)
+    return Block(recipes[recipe], stored_size, stored_checksum, raw_checksum, streams)
 
 
 def decode_frame(data: bytes, entry: Entry) -> None:  # section 3
@@ -306,7 +323,7 @@ def decode_frame(data: bytes, entry: Entry) -> None:  # section 3
         require(xxh3_64(stored) == block.stored_checksum, "block.stored_checksum", position)
         cursor.zero(align(cursor.position) - cursor.position, "block.padding")
         elements = min(block_elements, left)
-        raw = decode_planes(block.transform, block.streams, stored, position, elements, entry.dtype)
+        raw = decode_planes(block.recipe, block.streams, stored, position, elements, entry.dtype)
         require(xxh3_64(raw) == block.raw_checksum, "block.raw_checksum", position)
         entry.raw += raw
         position, left = cursor.position, left - elements

@@ -7,28 +7,50 @@ one. A key that names no field is an error.
 """
 
 import math
-import struct
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import zstandard
 
 from .decoder import FOOTER_MAGIC, HEADER_MAGIC, align, xxh3_64, xxh3_128
-from .planes import DTYPES, Dtype, plane_bits
+from .keys import form_of, split_keys, split_mask
+from .planes import DTYPES, Dtype, index_bits, plane_bits
+from .rans import NO_CONTEXT, NOTHING, OTHER_PLANE, Context, context_rans_stream, rans_stream
 
 DTYPES_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 KINDS = {"tensor": 0, "alias": 1, "value": 2, "foreign": 3}
-TRANSFORMS = {"identity": 0, "byte_planes": 1, "float_fields": 2}
-CODERS = {"raw": 0, "constant": 1, "zstd": 2, "rans": 3}
+TRANSFORMS = {"identity": 0, "byte_planes": 1, "float_fields": 2, "float_keys": 3, "nonzero_keys": 4}
+CODERS = {"raw": 0, "constant": 1, "zstd": 2, "rans": 3, "context_rans": 4, "palette": 5}
+MINOR = 1  # version
+
+
+@dataclass(frozen=True)
+class Coder:
+    """A coder with options: of `context_rans_stream`, or `inner` for a palette."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Coding(NamedTuple):
+    """Of a block. `coders`: one for all planes, or one for each. `contexts`: (kind, plane) by the number of the plane
+    that has it."""
+
+    transform: str
+    coders: str | Coder | Sequence[str | Coder]
+    parameter: int = 0
+    contexts: Mapping[int, tuple[int, int]] = {}
+
+    def recipe(self) -> tuple[str, int, tuple[tuple[int, tuple[int, int]], ...]]:
+        return self.transform, self.parameter, tuple(sorted(self.contexts.items()))
 
 
 @dataclass
 class Item:
-    """An entry to write. `codings` holds (transform, coder or coder per plane) of the blocks in turn, the last one for
-    all the rest. Coder "smallest" takes what is smallest for the plane; "zstd" and "rans" become raw where their stream
-    would be longer than the raw one, which the format forbids, and rans on planes of more than 8 bits."""
+    """An entry to write. `codings` holds those of the blocks in turn, as Coding or as a plain tuple, the last one for
+    all the rest. Coder "smallest" takes what is smallest for the plane; the others become raw where the plane is not
+    for them, or where their stream would be longer than the raw one, which the format forbids."""
 
     name: str = ""
     dtype: str = "uint8"
@@ -37,7 +59,7 @@ class Item:
     kind: str = "tensor"
     dim_order: Sequence[int] | None = None
     block_elements: int | None = None
-    codings: Sequence[tuple[str, str | Sequence[str]]] = (("identity", "raw"),)
+    codings: Sequence[Coding | tuple[Any, ...]] = (Coding("identity", "raw"),)
     target: int = 0
 
 
@@ -156,7 +178,7 @@ def write_archive(
 
 def write_versions(structure: Structure, zstd: int) -> None:
     structure.integer(2, "major", 1)
-    structure.integer(2, "minor", 0)
+    structure.integer(2, "minor", MINOR)
     structure.integer(4, "zstd", zstd)
     structure.integer(8, "must_understand", 0)
     structure.integer(8, "may_ignore", 0)
@@ -179,12 +201,13 @@ class Frame:
         item, size = self.item, self.dtype.size
         self.block_elements = item.block_elements or (1 << 20) // size
         count = -(-self.numel // self.block_elements)
-        codings = [item.codings[min(k, len(item.codings) - 1)] for k in range(count)]
-        transforms = list(dict.fromkeys(transform for transform, _ in codings))
+        codings = [Coding(*item.codings[min(k, len(item.codings) - 1)]) for k in range(count)]
+        recipes = {coding.recipe(): coding for coding in codings}
+        numbers = list(recipes)
         records = b""
-        for k, (transform, coders) in enumerate(codings):
+        for k, coding in enumerate(codings):
             raw = item.data[k * self.block_elements * size :][: self.block_elements * size]
-            records += self.write_block(k, raw, transforms.index(transform), transform, coders)
+            records += self.write_block(k, raw, numbers.index(coding.recipe()), coding)
 
         table = Structure(self.changes, f"{self.name}.table")
         table.octets("magic", b"MTBL")
@@ -192,11 +215,11 @@ class Frame:
         table.integer(2, "reserved", 0)
         self.block_elements = table.integer(8, "block_elements", self.block_elements)
         table.integer(8, "block_count", count)
-        table.integer(8, "recipe_count", len(transforms))
+        table.integer(8, "recipe_count", len(recipes))
         table.integer(8, "model_count", 0)
         table.octets("base", b"")
-        for k, transform in enumerate(transforms):
-            table.data += self.write_recipe(k, transform)
+        for k, coding in enumerate(recipes.values()):
+            table.data += self.write_recipe(k, coding)
         table.octets("models", b"")
         table.data += records
         table.octets("extra", b"")
@@ -204,30 +227,35 @@ class Frame:
         self.table_offset, self.table_size = self.offset + len(self.data), len(table.data)
         self.data = self.changes.apply(f"{self.name}.data", self.data + table.padded(self.table_offset))
 
-    def write_recipe(self, number: int, transform: str) -> bytes:
+    def write_recipe(self, number: int, coding: Coding) -> bytes:
         recipe = Structure(self.changes, f"{self.name}.recipe{number}")
-        bits = plane_bits(TRANSFORMS[transform], self.dtype)
-        assert bits, f"{transform} is not for {self.dtype.name}"
+        transform = TRANSFORMS[coding.transform]
+        bits = plane_bits(transform, self.dtype, coding.parameter)
+        assert bits, f"{coding.transform}, parameter {coding.parameter} is not for {self.dtype.name}"
         bits = self.changes.apply(f"{recipe.name}.symbol_bits", bits)
-        recipe.integer(2, "transform", TRANSFORMS[transform])
-        recipe.integer(2, "parameter", 0)
+        recipe.integer(2, "transform", transform)
+        recipe.integer(2, "parameter", coding.parameter)
         recipe.integer(2, "plane_count", len(bits))
         recipe.integer(2, "reserved", 0)
         for k, symbol_bits in enumerate(bits):
             recipe.integer(1, f"plane{k}.symbol_bits", symbol_bits)
-            recipe.integer(1, f"plane{k}.context_kind", 0)
-            recipe.integer(2, f"plane{k}.context_plane", 0)
+            kind, plane = coding.contexts.get(k, (NOTHING, 0))
+            recipe.integer(1, f"plane{k}.context_kind", kind)
+            recipe.integer(2, f"plane{k}.context_plane", plane)
         return bytes(recipe.data)
 
-    def write_block(self, number: int, raw: bytes, recipe: int, transform: str, coders: str | Sequence[str]) -> bytes:
+    def write_block(self, number: int, raw: bytes, recipe: int, coding: Coding) -> bytes:
         """Adds the block to the frame, and returns its record."""
         name = f"{self.name}.block{number}"
         block, streams = Structure(self.changes, name), []
-        planes = split(raw, transform, self.dtype)
-        coders = [coders] * len(planes) if isinstance(coders, str) else coders
+        planes = split(raw, coding, self.dtype)
+        coders = coding.coders
+        coders = [coders] * len(planes) if isinstance(coders, (str, Coder)) else coders
         for k, ((bits, symbols), coder) in enumerate(zip(planes, coders, strict=True)):
-            coder, stream = encode_stream(coder, symbols, bits)
-            streams.append((coder, block.octets(f"plane{k}.stream", stream)))
+            kind, other = coding.contexts.get(k, (NOTHING, 0))
+            context = Context(kind, b"".join(planes[other][1]) if kind == OTHER_PLANE else b"")
+            name_of_coder, stream = encode_stream(coder, symbols, bits, context)
+            streams.append((name_of_coder, block.octets(f"plane{k}.stream", stream)))
         self.data += block.padded(self.offset + len(self.data))
 
         record = Structure(self.changes, name)
@@ -247,16 +275,23 @@ class Frame:
         return bytes(record.data)
 
 
-def split(raw: bytes, transform: str, dtype: Dtype) -> list[tuple[int, list[bytes]]]:
+def split(raw: bytes, coding: Coding, dtype: Dtype) -> list[tuple[int, list[bytes]]]:
     """The planes of a block: symbol bits, and the symbols as ceil(bits / 8) bytes each."""
+    transform = coding.transform
     if transform == "identity":
         return [(8 * dtype.size, [raw[i : i + dtype.size] for i in range(0, len(raw), dtype.size)])]
     width, planes = dtype.component, []
     components = [int.from_bytes(raw[i : i + width], "little") for i in range(0, len(raw), width)]
     if transform == "byte_planes":
-        fields = [(8 * k, 8) for k in range(width)]  # lowest bit and bits of each plane
-        planes = [[x >> low & (1 << bits) - 1 for x in components] for low, bits in fields]
-        return [(8, symbols_of(plane)) for plane in planes]
+        return [(8, symbols_of([x >> 8 * k & 255 for x in components])) for k in range(width)]
+    if transform in ("float_keys", "nonzero_keys"):
+        if transform == "nonzero_keys":
+            mask, components = split_mask(components, dtype)
+            planes.append(mask)
+        planes += split_keys(components, form_of(coding.parameter), dtype)
+        bits = plane_bits(TRANSFORMS[transform], dtype, coding.parameter)
+        assert bits
+        return [(b, symbols_of(plane)) for b, plane in zip(bits, planes, strict=True)]
 
     mantissa, exponent = dtype.mantissa, dtype.exponent
     top = mantissa % 8
@@ -275,50 +310,37 @@ def symbols_of(plane: list[int]) -> list[bytes]:
     return [bytes([symbol]) for symbol in plane]
 
 
-def encode_stream(coder: str, symbols: list[bytes], bits: int) -> tuple[str, bytes]:
-    if coder == "smallest":
-        streams = [encode_stream(name, symbols, bits) for name in ("raw", "zstd", "rans")]
-        if len(set(symbols)) == 1:
-            streams.append(encode_stream("constant", symbols, bits))
+def encode_stream(
+    coder: str | Coder, symbols: list[bytes], bits: int, context: Context = NO_CONTEXT
+) -> tuple[str, bytes]:
+    coder = Coder(coder) if isinstance(coder, str) else coder
+    name, options = coder.name, dict(coder.options)
+    if context.kind == NOTHING:
+        options.pop("classes", None)
+    if name == "smallest":
+        names = [name for name in CODERS if name != "constant" or len(set(symbols)) <= 1]
+        streams = [encode_stream(name, symbols, bits, context) for name in names]
         return min(streams, key=lambda stream: len(stream[1]))
-    if coder == "raw":
-        return coder, pack(symbols, bits)
-    if coder == "constant":
+    if name == "constant" and symbols:
         assert len(set(symbols)) == 1, "the symbols of the plane differ"
-        return coder, symbols[0]
+        return name, symbols[0]
     raw = pack(symbols, bits)
-    if coder == "rans":
-        stream = rans_stream(b"".join(symbols)) if bits <= 8 else raw + b"."
-    else:
+    stream = raw + b"."  # too long: not for this plane
+    if name == "zstd":
         stream = zstandard.ZstdCompressor(level=3).compress(b"".join(symbols))
-    return (coder, stream) if len(stream) <= len(raw) else ("raw", raw)
+    elif name == "rans" and bits <= 8:
+        stream = rans_stream(b"".join(symbols), **options)
+    elif name == "context_rans" and bits <= 8:
+        stream = context_rans_stream(b"".join(symbols), context, **options)
+    elif name == "palette" and bits > 8 and 0 < len(set(symbols)) <= 256:
+        stream = palette_stream(symbols, **options)
+    return (name, stream) if len(stream) <= len(raw) else ("raw", raw)
 
 
-def rans_stream(symbols: bytes, lanes: int = 64, table: int = 16) -> bytes:
-    """Section 6.5: the commonest values in the table, the next 15 as nibbles."""
-    common = [value for value, _ in Counter(symbols).most_common(table - 1 + 15)] or [0]
-    values, rare = common[: table - 1], bytes(common[table - 1 :])
-    size = len(values) + 1
-    shares = [1 + 255 * symbols.count(value) // (len(symbols) + 1) * (256 - size) // 256 for value in values]
-    frequencies = [256 - 1 - sum(shares[1:]), *shares[1:], 1]
-    states, coded, escapes = [256] * lanes, bytearray(), []
-    padded = symbols + bytes(values[:1]) * (-len(symbols) % lanes)
-    for j in reversed(range(len(padded))):
-        k = values.index(padded[j]) if padded[j] in values else size - 1
-        if k == size - 1:
-            escapes.insert(0, padded[j])
-        if states[j % lanes] // 256 >= frequencies[k]:
-            coded.insert(0, states[j % lanes] % 256)
-            states[j % lanes] //= 256
-        head, rest = divmod(states[j % lanes], frequencies[k])
-        states[j % lanes] = 256 * head + sum(frequencies[:k]) + rest
-    numbers = [rare.index(value) if value in rare else 15 for value in escapes]
-    numbers += [0] * (len(numbers) % 2)
-    raw = bytes(value for value in escapes if value not in rare)
-    head = struct.pack("<BBHIII", lanes, size, 0, len(escapes), len(raw), len(coded)) + bytes(values + frequencies)
-    head += bytes(state >> 8 for state in states) + bytes(state & 255 for state in states)
-    nibbles = bytes(a | b << 4 for a, b in zip(numbers[::2], numbers[1::2], strict=True))
-    return head + (rare.ljust(15, b"\0") if escapes else b"") + nibbles + raw + bytes(coded)
+def palette_stream(symbols: list[bytes], inner: str | Coder = "raw") -> bytes:
+    values = sorted(set(symbols))
+    name, stream = encode_stream(inner, symbols_of([values.index(s) for s in symbols]), index_bits(len(values)))
+    return bytes([len(values) - 1, CODERS[name], 0, 0]) + b"".join(values) + stream
 
 
 def pack(symbols: list[bytes], bits: int) -> bytes:

@@ -16,7 +16,7 @@ TENSOR = Item(
     codings=[("float_fields", ("constant", "raw"))],
 )
 ARCHIVE = encode([TENSOR], zstd=10504)
-VERSIONS = [(4, "version 1.0"), (4, "zstd library 1.5.4"), (8, "must_understand"), (8, "may_ignore")]
+VERSIONS = [(4, "version 1.1"), (4, "zstd library 1.5.4"), (8, "must_understand"), (8, "may_ignore")]
 FIELDS: list[tuple[str, list[tuple[int, str]]]] = [
     ("header", [(8, "magic"), *VERSIONS, (24, "reserved"), (8, "checksum")]),
     (

@@ -1,14 +1,19 @@
-"""The registries: dtypes, and what the transforms and coders make of a block (docs/format.md, section 6)."""
+"""The registries: dtypes, and what the transforms and coders make of a block (docs/format.md, section 6); keys and
+rans have files of their own."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import zstandard
 
 from .errors import FormatError, require
+from .keys import MASK_BITS, form_of, join_keys, key_bits, spread
+from .rans import NO_CONTEXT, NOTHING, OTHER_PLANE, SAME_LANE, Context, decode_context_rans, decode_rans
 
 MAX_BLOCK_BYTES = 1 << 20
-IDENTITY, BYTE_PLANES, FLOAT_FIELDS = 0, 1, 2  # transforms
-RAW, CONSTANT, ZSTD, RANS = 0, 1, 2, 3  # coders
+IDENTITY, BYTE_PLANES, FLOAT_FIELDS, FLOAT_KEYS, NONZERO_KEYS = range(5)  # transforms
+RAW, CONSTANT, ZSTD, RANS, CONTEXT_RANS, PALETTE = range(6)  # coders
+CONTEXT_KINDS = (NOTHING, OTHER_PLANE, SAME_LANE)
 
 
 class Dtype(NamedTuple):
@@ -49,43 +54,79 @@ DTYPES = {  # 6.1
 }
 
 
-def plane_bits(transform: int, dtype: Dtype) -> list[int] | None:
-    """symbol_bits of each plane (6.2, 6.3), or None where the transform does not apply to the dtype."""
+class Recipe(NamedTuple):  # 3.2
+    transform: int
+    parameter: int
+    bits: list[int]
+    contexts: list[tuple[int, int]]  # kind and plane, for each plane
+
+
+def has_parameter(transform: int) -> bool:
+    return transform in (FLOAT_KEYS, NONZERO_KEYS)
+
+
+def plane_bits(transform: int, dtype: Dtype, parameter: int = 0) -> list[int] | None:
+    """symbol_bits of each plane (6.2 to 6.4), or None where the transform does not apply to the dtype."""
     if transform == IDENTITY:
         return [8 * dtype.size]
     if transform == BYTE_PLANES:
         return [8] * dtype.component if dtype.component > 1 else None
-    if not dtype.exponent:
+    if not dtype.exponent or (has_parameter(transform) and not form_of(parameter).fits(dtype)):
         return None
+    if has_parameter(transform):
+        return [MASK_BITS] * (transform == NONZERO_KEYS) + key_bits(form_of(parameter), dtype)
     high = [dtype.exponent - 8] if dtype.exponent > 8 else []
     return [min(dtype.exponent, 8), *high, dtype.mantissa % 8 + 1, *[8] * (dtype.mantissa // 8)]
 
 
+def may_have_context(transform: int, plane: int) -> bool:
+    return transform != IDENTITY and (transform, plane) != (NONZERO_KEYS, 0)
+
+
 def decode_planes(
-    transform: int, streams: list[tuple[int, int]], stored: bytes, offset: int, elements: int, dtype: Dtype
+    recipe: Recipe, streams: Sequence[tuple[int, int]], stored: bytes, offset: int, elements: int, dtype: Dtype
 ) -> bytes:
     """The raw bytes of a block from its streams (coder, size), which lie at `offset`."""
-    bits_of_planes = plane_bits(transform, dtype)
-    assert bits_of_planes is not None
-    count = elements if transform == IDENTITY else elements * dtype.size // dtype.component
-    planes, at = [], 0
-    for bits, (coder, size) in zip(bits_of_planes, streams, strict=True):
-        planes.append(decode_stream(coder, stored[at : at + size], count, bits, offset + at))
-        at += size
-    if transform == IDENTITY:
+    count = elements if recipe.transform == IDENTITY else elements * dtype.size // dtype.component
+    ends = [0]
+    for _, size in streams:
+        ends.append(ends[-1] + size)
+    planes = [b""] * len(streams)
+
+    def decode_plane(k: int) -> bytes:
+        kind, other = recipe.contexts[k]
+        context = Context(kind, planes[other] if kind == OTHER_PLANE else b"")
+        stream = stored[ends[k] : ends[k + 1]]
+        return decode_stream(streams[k][0], stream, count, recipe.bits[k], offset + ends[k], context)
+
+    later = range(len(planes))
+    if recipe.transform == NONZERO_KEYS:  # the mask says how many symbols the others have
+        planes[0] = decode_plane(0)
+        require(3 not in planes[0], "stream.mask", offset)
+        count, later = planes[0].count(1), later[1:]
+    for k in reversed(later):  # contexts are later planes
+        planes[k] = decode_plane(k)
+
+    if recipe.transform == IDENTITY:
         return planes[0]
-    if transform == FLOAT_FIELDS:
+    if recipe.transform == FLOAT_FIELDS:
         return join_float_fields(planes, dtype)
-    raw = bytearray(count * dtype.component)
-    for k, plane in enumerate(planes):
-        raw[k :: dtype.component] = plane
-    return bytes(raw)
+    if recipe.transform == BYTE_PLANES:
+        return bytes(byte for component in zip(*planes, strict=True) for byte in component)
+    components = join_keys(planes[later.start :], form_of(recipe.parameter), dtype)
+    if recipe.transform == NONZERO_KEYS:
+        components = spread(components, planes[0], dtype)
+    return b"".join(x.to_bytes(dtype.component, "little") for x in components)
 
 
-def decode_stream(coder: int, stream: bytes, count: int, bits: int, offset: int) -> bytes:  # 6.4
+def decode_stream(
+    coder: int, stream: bytes, count: int, bits: int, offset: int, context: Context = NO_CONTEXT
+) -> bytes:  # 6.5
     """The symbols of a plane, ceil(bits / 8) bytes each."""
     width, raw_size = -(-bits // 8), -(-count * bits // 8)
     require(len(stream) <= raw_size, "stream.size", offset)
+    require(coder not in (RANS, CONTEXT_RANS) or bits <= 8, "stream.coder", offset)
+    require(coder != PALETTE or bits > 8, "stream.coder", offset)
     if coder == RAW:
         require(len(stream) == raw_size, "stream.size", offset)
         symbols = stream if bits % 8 == 0 else unpack(stream, count, bits, offset)
@@ -94,11 +135,31 @@ def decode_stream(coder: int, stream: bytes, count: int, bits: int, offset: int)
         symbols = stream * count
     elif coder == ZSTD:
         symbols = decode_zstd(stream, count * width, offset)
-    else:
-        require(bits <= 8, "stream.coder", offset)
+    elif coder == RANS:
         symbols = decode_rans(stream, count, offset)
+    elif coder == CONTEXT_RANS:
+        symbols = decode_context_rans(stream, count, bits, context, offset)
+    else:
+        symbols = decode_palette(stream, count, width, offset)
     require(bits >= 8 or all(symbol < 1 << bits for symbol in symbols), "stream.symbol", offset)
     return symbols
+
+
+def decode_palette(stream: bytes, count: int, width: int, offset: int) -> bytes:
+    require(len(stream) >= 4, "palette.value_count", offset)
+    value_count, coder = stream[0] + 1, stream[1]
+    require(coder in (RAW, ZSTD, CONTEXT_RANS), "palette.coder", offset + 1)
+    require(stream[2:4] == bytes(2), "palette.reserved", offset + 2)
+    end = 4 + value_count * width
+    require(end <= len(stream), "palette.values", offset + 4)
+    values = [stream[at : at + width] for at in range(4, end, width)]
+    indices = decode_stream(coder, stream[end:], count, index_bits(value_count), offset + end)
+    require(not indices or max(indices) < value_count, "palette.index", offset + end)
+    return b"".join(values[index] for index in indices)
+
+
+def index_bits(value_count: int) -> int:
+    return max(1, (value_count - 1).bit_length())
 
 
 def unpack(stream: bytes, count: int, bits: int, offset: int) -> bytes:
@@ -120,55 +181,6 @@ def decode_zstd(stream: bytes, size: int, offset: int) -> bytes:
         raise FormatError("corrupt", "zstd.frame", offset) from None
     require(len(symbols) == size, "zstd.content_size", offset)
     return symbols
-
-
-def decode_rans(stream: bytes, count: int, offset: int) -> bytes:  # 6.5
-    at = 0
-
-    def take(size: int, field: str) -> bytes:
-        nonlocal at
-        require(size <= len(stream) - at, f"rans.{field}", offset + at)
-        at += size
-        return stream[at - size : at]
-
-    lanes, size = take(1, "lanes")[0], take(1, "table_size")[0]
-    require(lanes in (64, 128), "rans.lanes", offset)
-    require(2 <= size <= 32, "rans.table_size", offset + 1)
-    require(take(2, "reserved") == bytes(2), "rans.reserved", offset + 2)
-    fields = ("escape_count", "raw_escape_count", "rans_size")
-    escape_count, raw_count, rans_size = (int.from_bytes(take(4, field), "little") for field in fields)
-    require(escape_count <= count, "rans.escape_count", offset + 4)
-    values = take(size - 1, "values")
-    require(len(set(values)) == size - 1, "rans.values", offset + 16)
-    frequencies = take(size, "frequencies")
-    require(0 not in frequencies and sum(frequencies) == 256, "rans.frequencies", offset + 15 + size)
-    high, low = take(lanes, "high"), take(lanes, "low")
-    require(0 not in high, "rans.high", offset + 15 + 2 * size)
-    rare, nibbles = take(15 if escape_count else 0, "rare"), take(-(-escape_count // 2), "nibbles")
-    raw, data = take(raw_count, "raw_escapes"), take(rans_size, "bytes")
-    require(at == len(stream), "rans.size", offset)
-
-    numbers = [half for byte in nibbles for half in (byte & 15, byte >> 4)]
-    require(not any(numbers[escape_count:]), "rans.nibbles", offset)
-    require(numbers.count(15) == raw_count, "rans.raw_escape_count", offset + 8)
-    in_full = iter(raw)
-    escapes = iter([rare[number] if number < 15 else next(in_full) for number in numbers[:escape_count]])
-    slots = [k for k, frequency in enumerate(frequencies) for _ in range(frequency)]
-    starts = [sum(frequencies[:k]) for k in range(size)]
-    states, coded, symbols = [256 * x + y for x, y in zip(high, low, strict=True)], iter(data), bytearray()
-    try:
-        for j in range(-(-count // lanes) * lanes):
-            head, slot = divmod(states[j % lanes], 256)
-            k = slots[slot]
-            state = frequencies[k] * head + slot - starts[k]
-            states[j % lanes] = state if state >= 256 else 256 * state + next(coded)
-            require(k < size - 1 or j < count, "rans.padding", offset)
-            symbols.append(values[k] if k < size - 1 else next(escapes))
-    except StopIteration:
-        raise FormatError("corrupt", "rans.bytes", offset) from None
-    require(states == [256] * lanes, "rans.states", offset)
-    require(next(coded, None) is None and next(escapes, None) is None, "rans.bytes", offset)
-    return bytes(symbols[:count])
 
 
 def join_float_fields(planes: list[bytes], dtype: Dtype) -> bytes:  # 6.3
