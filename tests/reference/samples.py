@@ -1,6 +1,8 @@
 """Deterministic element bytes of every dtype, in plain Python."""
 
 import math
+import struct
+from functools import lru_cache
 
 from .planes import Dtype
 
@@ -25,10 +27,12 @@ class Lcg:
 
 def float_bits(value: float, dtype: Dtype) -> int:
     """The nearest smaller number of the dtype, as bits; denormals become zero, what is too large the largest exponent
-    but one."""
-    sign = 1 << dtype.exponent + dtype.mantissa if value < 0 else 0
+    but one; infinity and NaN have the bits that they have in IEEE types."""
+    sign = 1 << dtype.exponent + dtype.mantissa if math.copysign(1, value) < 0 else 0
     if value == 0:
         return sign
+    if not math.isfinite(value):
+        return sign | (1 << dtype.exponent) - 1 << dtype.mantissa | math.isnan(value)
     fraction, power = math.frexp(abs(value))  # fraction in [0.5, 1)
     exponent = power - 1 + (1 << dtype.exponent - 1) - 1
     if exponent < 1:
@@ -67,3 +71,38 @@ def sample(dtype: Dtype, numel: int, kind: str, seed: int = 1) -> bytes:
         specials = special_bits(dtype)
         components = [specials[i // 3 % len(specials)] if i % 3 == 0 else x for i, x in enumerate(components)]
     return b"".join((x % (1 << 8 * width)).to_bytes(width, "little") for x in components)
+
+
+CONTENTS = ("normal", "masked", "few values", "outliers", "two scales", "rows", "widened", "blank half", "squares")
+
+
+@lru_cache
+def numbers(kind: str, count: int) -> tuple[float, ...]:
+    """Contents that an encoder codes in different ways, as numbers; outliers are also what is no number."""
+    lcg = Lcg(len(kind))
+    normal = [lcg.normal() / 2 for _ in range(count)]
+    if kind == "masked":
+        return tuple(x if lcg.bits(8) < 80 else math.copysign(0.0, x) for x in normal)
+    if kind == "few values":
+        return tuple((0.5, -0.25, 0.125, 3.0, 7.0, -1.5)[lcg.bits(16) % 6] for _ in normal)
+    if kind == "outliers":
+        odd = {0: 1e6, 200: math.inf, 400: math.nan, 600: -1e-6, 800: -math.inf}
+        return tuple(odd.get(i % 1000, x) for i, x in enumerate(normal))
+    if kind == "two scales":
+        return tuple(x * 300 if i >= count // 2 else x for i, x in enumerate(normal))
+    if kind == "rows":  # of 9, like those of a convolution, but of scales far apart
+        scales = [2.0 ** lcg.bits(3) for _ in range(count // 9 + 1)]
+        return tuple(x * scales[i // 9] for i, x in enumerate(normal))
+    if kind == "widened":  # from float16
+        return tuple(struct.unpack("<e", struct.pack("<e", x))[0] for x in normal)
+    if kind == "blank half":
+        return tuple(0.0 if count // 4 <= i < 3 * count // 4 else x for i, x in enumerate(normal))
+    if kind == "squares":
+        return tuple(x * x for x in normal)
+    return tuple(normal)
+
+
+def content(dtype: Dtype, numel: int, kind: str) -> bytes:
+    """`numel` elements of a dtype of floats."""
+    count = numel * dtype.size // dtype.component
+    return b"".join(float_bits(x, dtype).to_bytes(dtype.component, "little") for x in numbers(kind, count))
