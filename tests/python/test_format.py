@@ -7,7 +7,8 @@ import math
 import re
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,100 +22,113 @@ sys.path.insert(0, str(ROOT))
 
 from mithril._errors import CorruptError, MithrilError, TruncatedError, UnsupportedError  # noqa: E402
 from mithril._native import core  # noqa: E402
+from tests.python.archives import assert_holds, assert_same, read_all, read_entry, write  # noqa: E402
 from tests.reference.decoder import KINDS, Archive, decode  # noqa: E402
-from tests.reference.encoder import DTYPES_BY_NAME, TRANSFORMS, Item, encode, fields  # noqa: E402
+from tests.reference.encoder import (  # noqa: E402
+    CODERS,
+    DTYPES_BY_NAME,
+    TRANSFORMS,
+    Coder,
+    Coding,
+    Item,
+    encode,
+    fields,
+)
 from tests.reference.errors import FormatError  # noqa: E402
-from tests.reference.example import TENSOR, render  # noqa: E402
-from tests.reference.planes import DTYPES, Dtype, plane_bits  # noqa: E402
+from tests.reference.example import ARCHIVE as EXAMPLE  # noqa: E402
+from tests.reference.example import render  # noqa: E402
+from tests.reference.keys import Form  # noqa: E402
+from tests.reference.planes import DTYPES, Dtype, has_parameter, may_have_context, plane_bits  # noqa: E402
 from tests.reference.samples import KINDS as SAMPLES  # noqa: E402
 from tests.reference.samples import sample  # noqa: E402
 from tests.reference.values import Tuple, decode_value, read_checkpoint  # noqa: E402
 
 ERRORS = {"truncated": TruncatedError, "unsupported": UnsupportedError, "corrupt": CorruptError}
 MALFORMED = ROOT / "fixtures" / "malformed"
-GOLDEN = ROOT / "fixtures" / "golden" / "v1"
+GOLDEN = ROOT / "fixtures" / "golden"
+VERSIONS = ("v1", "v1.1")
 EXPECTED_ERRORS = json.loads((MALFORMED / "expected.json").read_text())
-EXPECTED_GOLDEN = json.loads((GOLDEN / "expected.json").read_text())
+EXPECTED_GOLDEN = {
+    f"{version}/{name}": expected
+    for version in VERSIONS
+    for name, expected in json.loads((GOLDEN / version / "expected.json").read_text()).items()
+}
 
 
-def read_entry(reader: Any, number: int) -> bytes:
-    reader.check(number)
-    entry = reader.entry(number)
-    output = bytearray(entry.raw_size)
-    reader.read([(number, output, 0, math.prod(entry.shape))])
-    return bytes(output)
+@cache
+def combined(dtype: Dtype) -> tuple[list[Item], bytes, Archive]:
+    items = combinations(dtype)
+    archive = encode(items)
+    return items, archive, decode(archive)
 
 
-def read_all(archive: bytes) -> list[bytes]:
-    """Everything the native reader can say about an archive: the raw bytes of all entries, after all checks."""
-    reader = core.ArchiveReader.from_buffer(archive)
-    data = [read_entry(reader, number) for number in range(len(reader))]
-    reader.verify()
-    reader.verify(decode=True)
-    return data
+SIZES = ((0, 5), (1, 1), (7, 100), (40, 13), (300, 128))
 
 
-def write(items: Sequence[Item], metadata: dict[str, str] | None = None, part: int = 1 << 20, **options: Any) -> bytes:
-    """An archive of the native writer; the codings of the items are its own choice."""
-    writer = core.ArchiveWriter(**options)
-    for item in items:
-        if item.kind == "alias":
-            writer.add_alias(item.name, item.target)
-        else:
-            writer.add(item.name, item.data, item.dtype, item.shape, dim_order=item.dim_order, kind=item.kind)
-    writer.finish(metadata or {})
-    archive = b""
-    while (piece := writer.next_part(part)) is not None:
-        archive += memoryview(piece)
-    assert writer.archive_size == len(archive)
-    assert writer.content_id == archive[-96:-80].hex()
-    return archive
-
-
-def assert_same(reference: Archive, archive: bytes) -> None:
-    """The native reader says of the archive what the reference decoder says."""
-    reader = core.ArchiveReader.from_buffer(archive)
-    assert reader.metadata() == reference.metadata
-    assert reader.content_id == reference.content_id.hex()
-    assert reader.archive_size == len(archive)
-    assert reader.names() == [entry.name for entry in reference.entries]
-    for number, entry in enumerate(reference.entries):
-        native = reader.entry(number)
-        assert (native.name, native.kind, native.dtype) == (entry.name, entry.kind, entry.dtype.name)
-        assert (native.shape, native.dim_order, native.target) == (entry.shape, entry.dim_order, entry.target)
-        assert (native.raw_size, native.content_id) == (len(entry.raw), entry.content_id.hex())
-        assert reader.find(entry.name) == number
-    assert read_all(archive) == [entry.raw for entry in reference.entries]
-
-
-def assert_holds(reference: Archive, items: Sequence[Item]) -> None:
-    assert len(reference.entries) == len(items)
-    for entry, item in zip(reference.entries, items, strict=True):
-        source = items[item.target] if item.kind == "alias" else item
-        assert (entry.name, entry.kind) == (item.name, item.kind)
-        assert (entry.dtype.name, entry.shape, entry.raw) == (source.dtype, tuple(source.shape), source.data)
-        assert entry.dim_order == tuple(range(len(source.shape)) if source.dim_order is None else source.dim_order)
+def parameters(transform: str, dtype: Dtype) -> list[int]:
+    """Those of a recipe to try: every j, with the least base and the greatest."""
+    if not has_parameter(TRANSFORMS[transform]):
+        return [0]
+    forms = [Form(j, base=base) for j in range(3) for base in (0, (1 << dtype.exponent + j) - 256) if base >= 0]
+    return sorted({form.parameter() for form in forms if form.fits(dtype)})
 
 
 def combinations(dtype: Dtype) -> list[Item]:
     """Every transform and coder the format allows for a dtype, in frames of no, one and several blocks and recipes."""
     items: list[Item] = []
+
+    def add(name: str, numel: int, *codings: Coding, data: bytes = b"", **more: Any) -> None:
+        data = data or sample(dtype, numel, "special", numel)
+        items.append(Item(f"{name} {len(items)}", dtype.name, (numel,), data, codings=codings, **more))
+
     allowed = [name for name, number in TRANSFORMS.items() if plane_bits(number, dtype)]
     for transform in allowed:
-        planes = len(plane_bits(TRANSFORMS[transform], dtype) or ())
-        rotated = [("raw", "zstd")[k % 2] for k in range(planes)]
-        for coders in ("raw", "zstd", "rans", "smallest", rotated):
-            for numel, block_elements in ((0, 5), (1, 1), (7, 100), (40, 13), (300, 128)):
-                name = f"{transform} {coders} {numel}"
-                data = sample(dtype, numel, "special", numel)
-                codings = [(transform, coders)]
-                items.append(Item(name, dtype.name, (numel,), data, block_elements=block_elements, codings=codings))
-        component = sample(dtype, 1, "trained")[: dtype.component]
-        data = component * (17 * dtype.size // dtype.component)
-        items.append(Item(f"{transform} constant", dtype.name, (17,), data, codings=[(transform, "constant")]))
-    codings = [(transform, coders) for transform in allowed for coders in ("zstd", "raw", "rans", "smallest")]
-    data = sample(dtype, 100, "trained")
-    items.append(Item("several recipes", dtype.name, (10, 10), data, block_elements=11, codings=codings))
+        for parameter in parameters(transform, dtype):
+            planes = len(plane_bits(TRANSFORMS[transform], dtype, parameter) or ())
+            rotated = [("raw", "zstd")[k % 2] for k in range(planes)]
+            for coders in (*CODERS, "smallest", rotated):
+                for numel, block_elements in SIZES[-2:] if parameter else SIZES:
+                    if coders != "constant":
+                        coding = Coding(transform, coders, parameter)
+                        add(transform, numel, coding, block_elements=block_elements)
+            for component in (sample(dtype, 1, "random")[: dtype.component], bytes(dtype.component)):
+                data = component * (17 * dtype.size // dtype.component)
+                add(f"{transform} constant", 17, Coding(transform, "constant", parameter), data=data)
+            if dtype.component == dtype.size:
+                items += with_contexts(dtype, transform, parameter)
+    for form in (Form(j, 1) for j in range(3)):
+        for transform in ("float_keys", "nonzero_keys"):
+            if dtype.exponent and form.fits(dtype):
+                data = b"".join(positive(sample(dtype, 60, "special"), dtype))
+                if transform == "nonzero_keys":  # whose mask knows minus zero all the same
+                    data = data[: -dtype.component] + (1 << 8 * dtype.component - 1).to_bytes(dtype.component, "little")
+                for coders in ("raw", "smallest"):
+                    add(f"{transform} unsigned", 60, Coding(transform, coders, form.parameter()), data=data)
+    codings = [Coding(transform, coders) for transform in allowed for coders in ("zstd", "raw", "rans", "smallest")]
+    add("several recipes", 100, *codings, data=sample(dtype, 100, "trained"), block_elements=11)
+    return items
+
+
+def positive(data: bytes, dtype: Dtype) -> Iterator[bytes]:
+    """The components without their signs."""
+    width, signless = dtype.component, (1 << dtype.exponent + dtype.mantissa) - 1
+    for at in range(0, len(data), width):
+        yield (int.from_bytes(data[at : at + width], "little") & signless).to_bytes(width, "little")
+
+
+def with_contexts(dtype: Dtype, transform: str, parameter: int) -> list[Item]:
+    """All planes with a context that may have one: what the lane coded before, or the plane `distance` later."""
+    planes = plane_bits(TRANSFORMS[transform], dtype, parameter) or []
+    may = [k for k in range(len(planes)) if may_have_context(TRANSFORMS[transform], k)]
+    items = []
+    for distance in (0, 1, 2):
+        contexts = {k: (1, k + distance) if distance else (3, 0) for k in may if k + distance < len(planes)}
+        for options in ({"classes": 3}, {"classes": 16, "values": 5, "rare": 2, "second_rare": 2, "lanes": 128}):
+            if contexts:
+                name = f"{transform} {parameter} in context {distance} {len(items)}"
+                data = sample(dtype, 1, "constant") * 500 + sample(dtype, 100, "special")
+                coding = Coding(transform, Coder("context_rans", options), parameter, contexts)
+                items.append(Item(name, dtype.name, (600,), data, codings=[coding]))
     return items
 
 
@@ -122,14 +136,19 @@ def mixture() -> list[Item]:
     """A small archive with something of everything, for damage."""
     bfloat16, float64 = DTYPES_BY_NAME["bfloat16"], DTYPES_BY_NAME["float64"]
     fields = [("float_fields", ("zstd", "raw"))]
-    several = [("float_fields", "smallest"), ("byte_planes", "raw"), ("identity", "zstd")]
+    several = [("float_fields", "zstd"), ("byte_planes", "raw"), ("identity", "zstd")]
+    classes = Coder("context_rans", {"classes": 2, "values": 1})
+    keys = Coding("nonzero_keys", ("zstd", "zstd", "constant", classes), Form(1, base=96).parameter(), {3: (3, 0)})
     weights = sample(float64, 20, "trained")
+    sparse = (b"\x80\x3f" * 3 + b"\xc0\xbf" + bytes(2) + b"\0\x80") * 100
     return [
         Item("weights", "bfloat16", (6, 10), sample(bfloat16, 60, "trained"), block_elements=32, codings=fields),
         Item("tied", "bfloat16", (6, 10), kind="alias", target=0),
         Item("value", "uint8", (19,), b'{"$tuple":[1,null]}', "value"),
         Item("double", "float64", (5, 4), weights, dim_order=(1, 0), block_elements=8, codings=several),
         Item("constant", "float16", (9,), b"\x01\x3c" * 9, codings=[("float_fields", "constant")]),
+        Item("sparse", "bfloat16", (600,), sparse, codings=[keys]),
+        Item("palette", "int32", (16,), b"\1\2\3\4\4\3\2\1" * 8, codings=[Coding("identity", "palette")]),
         Item("scalar", "int64", (), b"\x07\0\0\0\0\0\0\0"),
         Item("empty", "float32", (0, 3), b""),
         Item("foreign", "uint8", (4,), b"\x80\x04N.", "foreign"),
@@ -142,8 +161,8 @@ MIXTURE = encode(mixture(), {"note": "ü", "mithril.kind": "test"})
 class TestReference:
     @pytest.mark.parametrize("dtype", DTYPES.values(), ids=lambda dtype: dtype.name)
     def test_decodes_what_it_encodes(self, dtype: Dtype) -> None:
-        items = combinations(dtype)
-        assert_holds(decode(encode(items)), items)
+        items, _, reference = combined(dtype)
+        assert_holds(reference, items)
 
     def test_mixture(self) -> None:
         reference = decode(MIXTURE)
@@ -245,8 +264,21 @@ class TestPackage:
 class TestNativeReader:
     @pytest.mark.parametrize("dtype", DTYPES.values(), ids=lambda dtype: dtype.name)
     def test_decodes_any_transform_and_coder(self, dtype: Dtype) -> None:
-        archive = encode(combinations(dtype))
+        _, archive, reference = combined(dtype)
+        assert_same(reference, archive)
+
+    @pytest.mark.parametrize("distance", [1, 2])
+    def test_context_of_a_constant_plane(self, distance: int) -> None:
+        """key_high is nearly always constant, which a decoder may know without decoding it."""
+        data = b"".join(struct.pack("<H", 0x3F80 + x) for x in (0, 1, 0, 2, 0, 0, 0x40, 0x41) * 700)
+        coders = [Coder("context_rans", {"classes": 2, "values": 3}), "constant", "smallest"]
+        coding = Coding("float_keys", coders, Form(1, base=200).parameter(), {0: (1, distance)})
+        archive = encode([Item("w", "bfloat16", (5600,), data, codings=[coding])])
+        assert [coder for coder, _ in decode(archive).entries[0].blocks[0].streams][:2] == [4, 1]
         assert_same(decode(archive), archive)
+
+    def test_example_of_the_page(self) -> None:
+        assert_same(decode(EXAMPLE), EXAMPLE)
 
     def test_mixture(self, tmp_path: Path) -> None:
         assert_same(decode(MIXTURE), MIXTURE)
@@ -479,9 +511,6 @@ class TestNativeWriter:
         assert len(archive) == 256
         assert archive == encode([], zstd=core.zstd_version)
 
-    def test_example_of_the_page(self) -> None:
-        assert write([TENSOR]) == encode([TENSOR], zstd=core.zstd_version)
-
     def test_compress(self) -> None:
         data = sample(DTYPES_BY_NAME["float32"], 500, "trained")
         reference = decode(core.compress(data, "float32", (5, 100)))
@@ -506,8 +535,9 @@ def items_of_any_kind(draw: st.DrawFn) -> list[Item]:
             shape = draw(st.lists(st.integers(0, 5), max_size=4))
             data = sample(dtype, math.prod(shape), draw(st.sampled_from(SAMPLES)), draw(st.integers(0, 99)))
             allowed = [transform for transform, number in TRANSFORMS.items() if plane_bits(number, dtype)]
-            coding = st.tuples(st.sampled_from(allowed), st.sampled_from(("raw", "zstd", "rans", "smallest")))
-            codings = draw(st.lists(coding, min_size=1, max_size=3))
+            coders = st.sampled_from(sorted({*CODERS, "smallest"} - {"constant"}))
+            pairs = draw(st.lists(st.tuples(st.sampled_from(allowed), coders), min_size=1, max_size=3))
+            codings = [Coding(name, coder, draw(st.sampled_from(parameters(name, dtype)))) for name, coder in pairs]
             order = draw(st.permutations(range(len(shape))))
             blocks = draw(st.integers(1, 60))
             items.append(Item(name, dtype.name, shape, data, "tensor", order, blocks, codings))
@@ -531,7 +561,12 @@ class TestGolden:
     """Archives of earlier versions decode for ever."""
 
     def test_all_are_expected(self) -> None:
-        assert {path.name for path in GOLDEN.glob("*.mcp")} == set(EXPECTED_GOLDEN)
+        assert {f"{path.parent.name}/{path.name}" for path in GOLDEN.glob("*/*.mcp")} == set(EXPECTED_GOLDEN)
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_headers_say_the_version(self, version: str) -> None:
+        minor = int(version[3:] or 0)
+        assert {path.read_bytes()[10] for path in (GOLDEN / version).glob("*.mcp")} == {minor}
 
     @pytest.mark.parametrize("name", EXPECTED_GOLDEN)
     def test_decodes(self, name: str) -> None:
