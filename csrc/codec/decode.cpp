@@ -141,12 +141,14 @@ static void decode_planes(const Recipe& recipe, const StreamRecord* streams, con
   if (high < kMaxPlanes && !(streams[high].coder == Coder::kConstant && n && *readers[high].next(0, 1, nullptr) == 0))
     high = kMaxPlanes;
   const bool streaming = hash && n * dtype.component_bytes >= kStreamFrom;
-  const uint8_t* planes[kMaxPlanes];
+  const uint8_t *symbols[kMaxPlanes], *planes[kMaxPlanes];
   for (uint64_t begin = 0; begin < n; begin += kPiece) {
     uint64_t size = std::min(kPiece, n - begin);
     for (uint32_t k = count; k-- > first;) {  // a context is a later plane
-      const uint8_t* context = recipe.contexts[k].kind == ContextKind::kPlane ? planes[recipe.contexts[k].plane] : nullptr;
-      planes[k] = k == high ? nullptr : readers[k].next(begin, size, context);
+      const Context& context = recipe.contexts[k];
+      symbols[k] =
+          readers[k].next(begin, size, context.kind == ContextKind::kPlane ? symbols[context.plane] : nullptr);
+      planes[k] = k == high ? nullptr : symbols[k];
     }
     uint64_t bytes = size * dtype.component_bytes;
     uint8_t* to = out + begin * dtype.component_bytes;
@@ -181,6 +183,10 @@ void decode_block(const Table& table, uint64_t number, ByteView stored, const DT
       uint8_t three = 0;
       for (uint64_t i = 0; i < symbols; i++) n += mask[i] & kNonzero, three |= mask[i] & mask[i] >> 1;
       if (three) throw_corrupt("the mask has a symbol 3");
+      for (uint32_t k = 1; k < recipe.planes.count; k++)
+        if (streams[k].size > raw_stream_size(n, recipe.planes.symbol_bits[k]))
+          throw_corrupt("stream_size " + std::to_string(streams[k].size) + " of plane " + std::to_string(k) +
+                        " is more than it needs raw");
       decode_planes(recipe, streams, stored.data + streams[0].size, 1, n, dtype, nonzero, scratch, nullptr);
       spread_nonzero(nonzero, mask, symbols, dtype.component_bytes, out);
       raw_checksum = xxh3_64(out, raw_bytes);

@@ -113,6 +113,8 @@ void decode_palette(ByteView stream, const Plane& shape, uint8_t* out, CoderScra
   std::memcpy(values, c.bytes(count * width, "values").data, count * width);
   Plane of_indices{nullptr, shape.count, index_bits(count)};
   uint8_t* indices = scratch.palette.data();
+  if (c.left() > raw_stream_size(of_indices.count, of_indices.bits))
+    throw_corrupt("palette stream: the indices need less raw");
   decode(static_cast<Coder>(coder), c.bytes(c.left(), "indices"), of_indices, nullptr, indices, scratch);
   uint8_t highest = 0;
   for (uint64_t i = 0; i < shape.count; i++) highest = std::max(highest, indices[i]);

@@ -394,7 +394,7 @@ RansDecoding::RansDecoding(Coder coder, ByteView stream, const Plane& shape, boo
 
   uint8_t* escapes = scratch.take(counts[0] + second.count + kRansSlack);
   uint8_t* others = escapes + counts[0] + kRansSlack;  // the second list, unpacked behind the first
-  unpack_escapes(second, full.data, full.size, others);
+  if (levels == 2) unpack_escapes(second, full.data, full.size, others);
   unpack_escapes(first, levels == 2 ? others : full.data, levels == 2 ? second.count : full.size, escapes);
   for (uint64_t i = 0; i < counts[0] && coder == Coder::kContextRans; i++)
     if (escapes[i] >> shape.bits)
