@@ -119,8 +119,8 @@ void ArchiveWriter::close_frame(Pending& tensor, std::vector<Piece>& pieces) {
   pad(pieces);
 }
 
-// Each thread encodes a block in a buffer that stays in its cache, waits until the offset of the block is known, which is
-// when those before it are encoded, and copies it there.
+// Each thread encodes a block in a buffer that stays in its cache, waits until the offset of the block is known, which
+// is when those before it are encoded, and copies it there.
 void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
   std::atomic<size_t> next{0}, known{0};  // jobs begun; jobs whose end is known
   std::atomic<bool> failed{false};
@@ -171,7 +171,9 @@ const uint8_t* ArchiveWriter::raw_of(const Job& job) {
 void ArchiveWriter::settle(Job& job) {
   std::vector<Recipe>& recipes = job.tensor->table.recipes;
   EncodedBlock& e = job.encoded;
-  auto find = [&] { return static_cast<size_t>(std::find(recipes.begin(), recipes.end(), e.recipe) - recipes.begin()); };
+  auto find = [&] {
+    return static_cast<size_t>(std::find(recipes.begin(), recipes.end(), e.recipe) - recipes.begin());
+  };
   size_t number = find();
   bool is_raw = e.recipe.transform == Transform::kIdentity;
   if (number == recipes.size() && recipes.size() >= kMaxRecipes - 1 && !is_raw) {
@@ -183,8 +185,8 @@ void ArchiveWriter::settle(Job& job) {
 }
 
 void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
-  // In memory a thread that is alone encodes a block where it will stand, one after the other; several take all blocks at
-  // once. Else blocks wait for their offsets in an arena.
+  // In memory a thread that is alone encodes a block where it will stand, one after the other; several take all blocks
+  // at once. Else blocks wait for their offsets in an arena.
   const bool alone = memory_ && (threads_ > 0 ? threads_ : default_threads()) == 1;
   const uint64_t most_jobs = alone ? 1 : memory_ ? ~uint64_t{0} : kMaxJobs;
   const uint64_t most_bytes = memory_ ? ~uint64_t{0} : batch_bytes_;
@@ -219,10 +221,8 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
       BlockRecord record;
       record.stored_size = e.stored_size, record.stored_checksum = e.stored_checksum,
       record.raw_checksum = e.raw_checksum;
-      record.recipe = jobs[next].recipe, record.first_stream = t.table.streams.size(),
-      record.offset = offset_;
-      t.table.streams.insert(t.table.streams.end(), e.streams.begin(),
-                             e.streams.begin() + e.recipe.planes.count);
+      record.recipe = jobs[next].recipe, record.first_stream = t.table.streams.size(), record.offset = offset_;
+      t.table.streams.insert(t.table.streams.end(), e.streams.begin(), e.streams.begin() + e.recipe.planes.count);
       t.table.blocks.push_back(record);
       bool in_arena = arena && e.data == jobs[next].out;
       append(e.data, e.stored_size, in_arena ? std::shared_ptr<const void>(arena) : t.view.keeper, pieces);

@@ -20,9 +20,9 @@ MITHRIL_DECLARE(avx512)
 #endif
 
 #ifdef MITHRIL_SIMD
-#define MITHRIL_CALL(function, ...)                                    \
-  (isa() == Isa::kAvx512 ? avx512::function(__VA_ARGS__)               \
-   : isa() == Isa::kAvx2 ? avx2::function(__VA_ARGS__)                 \
+#define MITHRIL_CALL(function, ...)                      \
+  (isa() == Isa::kAvx512 ? avx512::function(__VA_ARGS__) \
+   : isa() == Isa::kAvx2 ? avx2::function(__VA_ARGS__)   \
                          : scalar::function(__VA_ARGS__))
 #else
 #define MITHRIL_CALL(function, ...) scalar::function(__VA_ARGS__)

@@ -12,6 +12,7 @@
 #pragma GCC diagnostic push
 // GCC 12 means the registers that its own intrinsics leave undefined.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #define XXH_VECTOR 3 /* XXH_AVX512 */
 #define MITHRIL_ISA_NAMESPACE avx512

@@ -4,13 +4,7 @@
 
 namespace mithril {
 
-enum class Transform : uint16_t {
-  kIdentity = 0,
-  kBytePlanes = 1,
-  kFloatFields = 2,
-  kFloatKeys = 3,
-  kNonzeroKeys = 4
-};
+enum class Transform : uint16_t { kIdentity = 0, kBytePlanes = 1, kFloatFields = 2, kFloatKeys = 3, kNonzeroKeys = 4 };
 enum class Coder : uint16_t { kRaw = 0, kConstant = 1, kZstd = 2, kRans = 3, kContextRans = 4, kPalette = 5 };
 inline constexpr uint16_t kTransforms = 5, kCoders = 6;  // ids from here on are unknown
 enum class ContextKind : uint8_t { kNone = 0, kPlane = 1, kBasePlane = 2, kLane = 3 };

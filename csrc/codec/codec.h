@@ -22,9 +22,7 @@ struct EncoderOptions {
   uint64_t block_bytes = 1 << 19;  // raw bytes of a block, rounded down to whole elements; at most kMaxBlockBytes
 
   void check() const;  // throws invalid_argument
-  Effort effort() const {
-    return zstd_level == 1 ? Effort::kFast : zstd_level < 16 ? Effort::kDefault : Effort::kBest;
-  }
+  Effort effort() const { return zstd_level == 1 ? Effort::kFast : zstd_level < 16 ? Effort::kDefault : Effort::kBest; }
 };
 
 // Elements of the blocks of a tensor: those of options.block_bytes, or more where a block says little: constant, or

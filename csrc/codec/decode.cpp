@@ -123,8 +123,8 @@ static void join_piece(const Recipe& recipe, const DTypeInfo& dtype, uint32_t fi
     join(recipe.transform, dtype, planes, count, out);
 }
 
-// Decodes the planes from number `first` on, whose streams begin at `at`, and joins them to `n` components. `hash`, when
-// not null, takes them in while they are at hand; then a large result goes to memory past the caches.
+// Decodes the planes from number `first` on, whose streams begin at `at`, and joins them to `n` components. `hash`,
+// when not null, takes them in while they are at hand; then a large result goes to memory past the caches.
 static void decode_planes(const Recipe& recipe, const StreamRecord* streams, const uint8_t* at, uint32_t first,
                           uint64_t n, const DTypeInfo& dtype, uint8_t* out, Scratch& scratch, Xxh3* hash) {
   const uint32_t count = recipe.planes.count;
@@ -146,8 +146,7 @@ static void decode_planes(const Recipe& recipe, const StreamRecord* streams, con
     uint64_t size = std::min(kPiece, n - begin);
     for (uint32_t k = count; k-- > first;) {  // a context is a later plane
       const Context& context = recipe.contexts[k];
-      symbols[k] =
-          readers[k].next(begin, size, context.kind == ContextKind::kPlane ? symbols[context.plane] : nullptr);
+      symbols[k] = readers[k].next(begin, size, context.kind == ContextKind::kPlane ? symbols[context.plane] : nullptr);
       planes[k] = k == high ? nullptr : symbols[k];
     }
     uint64_t bytes = size * dtype.component_bytes;
@@ -198,7 +197,8 @@ void decode_block(const Table& table, uint64_t number, ByteView stored, const DT
   } catch (const Error& e) {
     throw_corrupt(block_name(name, number, block) + ": " + e.what());
   }
-  if (raw_checksum != block.raw_checksum) throw_corrupt(block_name(name, number, block) + ": raw_checksum does not match");
+  if (raw_checksum != block.raw_checksum)
+    throw_corrupt(block_name(name, number, block) + ": raw_checksum does not match");
 }
 
 }  // namespace mithril

@@ -94,7 +94,7 @@ struct Choice {
 
 // As many bits of the mantissa as the effort says, or fewer when there are more keys than a table holds.
 static Choice choose_form(const uint8_t* sampled, uint64_t count, uint64_t n, const DTypeInfo& dtype, Effort effort,
-                           Scratch& scratch) {
+                          Scratch& scratch) {
   KeyForm best;
   bool promising = false;
   uint64_t best_bytes = ~uint64_t{0};
@@ -135,8 +135,8 @@ struct Exceptions {
 // Codes `n` components by their keys. Streams go to out, one after the other, and to `streams`; their size is returned,
 // or 0 when there is nothing to gain.
 static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dtype, const EncoderOptions& options,
-                            Scratch& scratch, uint8_t* out, Recipe& recipe, uint32_t first_plane,
-                            StreamRecord* streams, Exceptions exceptions = {}) {
+                            Scratch& scratch, uint8_t* out, Recipe& recipe, uint32_t first_plane, StreamRecord* streams,
+                            Exceptions exceptions = {}) {
   const uint64_t width = dtype.component_bytes;
   const bool best = options.effort() == Effort::kBest;
   const uint64_t one_in = best ? 4 : width == 2 && dtype.exponent_bits < 8 ? 8 : 16;
@@ -216,7 +216,8 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
         plane.count = 1, whole[k][0] = 0;
       stream = encode_plane(plane, nullptr, true, options, scratch, out + at, nullptr);
     } else if (treatment[k] == Treatment::kWhole) {
-      // As context what the lane coded before, which is zero in the first row; the plane before is done with its memory.
+      // As context what the lane coded before, which is zero in the first row; the plane before is done with its
+      // memory.
       const uint8_t* context = best && k == planes.key() && n > kBestLanes ? plane.symbols - kBestLanes : nullptr;
       if (context) std::memset(whole[k] - kBestLanes, 0, kBestLanes);
       bool used = false;
@@ -386,8 +387,8 @@ class BlockEncoder {
 
   void encode_all_keys() {
     block_.recipe.transform = Transform::kFloatKeys;
-    block_.stored_size = encode_keys(raw_, components_, dtype_, options_, scratch_, out_, block_.recipe, 0,
-                                     block_.streams.data());
+    block_.stored_size =
+        encode_keys(raw_, components_, dtype_, options_, scratch_, out_, block_.recipe, 0, block_.streams.data());
     block_.recipe.planes = planes_of(Transform::kFloatKeys, dtype_, block_.recipe.parameter);
   }
 
@@ -396,8 +397,8 @@ class BlockEncoder {
     uint64_t n = pick_nonzero(raw_, components_, dtype_.component_bytes, mask, nonzero);
     block_.recipe.transform = Transform::kNonzeroKeys;
     block_.streams[0] = encode_plane({mask, components_, 2}, nullptr, true, options_, scratch_, out_, nullptr);
-    uint64_t size = encode_keys(nonzero, n, dtype_, options_, scratch_, out_ + block_.streams[0].size, block_.recipe,
-                                1, &block_.streams[1]);
+    uint64_t size = encode_keys(nonzero, n, dtype_, options_, scratch_, out_ + block_.streams[0].size, block_.recipe, 1,
+                                &block_.streams[1]);
     if (size == 0) return encode_all_keys();
     block_.stored_size = block_.streams[0].size + size;
     block_.recipe.planes = planes_of(Transform::kNonzeroKeys, dtype_, block_.recipe.parameter);

@@ -8,8 +8,8 @@ namespace mithril {
 // Copies them to `out` and returns how many components.
 uint64_t take_sample(const uint8_t* raw, uint64_t components, uint64_t width, uint64_t one_in, uint8_t* out);
 
-// Whether the symbols of a sample, of `bits` bits, are about equally likely, so that there is nothing to code; looks at a
-// part of a large one.
+// Whether the symbols of a sample, of `bits` bits, are about equally likely, so that there is nothing to code; looks at
+// a part of a large one.
 bool is_flat(const Sample& sample, uint32_t bits);
 // Whether a 16th of the sampled runs have 32 equal symbols: zeros lie together, which symbol counts do not show.
 bool has_runs(const Sample& sample);

@@ -40,7 +40,8 @@ struct Steps {
   }
   V open(V x) const {
     for (int k = 2; k >= 0; k--) {
-      V upper = _mm256_andnot_si256(_mm256_set1_epi64x(low_half(k)), _mm256_sll_epi64(_mm256_andnot_si256(mask[k], x), by[k]));
+      V upper = _mm256_andnot_si256(_mm256_set1_epi64x(low_half(k)),
+                                    _mm256_sll_epi64(_mm256_andnot_si256(mask[k], x), by[k]));
       x = _mm256_or_si256(_mm256_and_si256(x, mask[k]), upper);
     }
     return x;

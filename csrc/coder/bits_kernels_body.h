@@ -1,5 +1,5 @@
-// Compiled once per instruction set under the namespace MITHRIL_ISA_NAMESPACE. Groups are packed in registers, many at a
-// time, and laid side by side one by one.
+// Compiled once per instruction set under the namespace MITHRIL_ISA_NAMESPACE. Groups are packed in registers, many at
+// a time, and laid side by side one by one.
 
 namespace mithril::MITHRIL_ISA_NAMESPACE {
 

@@ -68,7 +68,7 @@ static uint64_t encode_width(const Plane& plane, uint8_t* out, uint64_t capacity
   uint64_t size = encode_context_rans(of_indices, nullptr, out + head, room, rans, rans_kernels(isa()));
   Coder coder = Coder::kContextRans;
   bool fits_raw = raw_size <= capacity - head;
-  if (uint64_t n = encode_zstd(of_indices, 1, scratch.palette.data() + kMaxBlockBytes / 2, 
+  if (uint64_t n = encode_zstd(of_indices, 1, scratch.palette.data() + kMaxBlockBytes / 2,
                                std::min(size ? size - 1 : room, kMaxBlockBytes / 2), scratch.zstd)) {
     std::memcpy(out + head, scratch.palette.data() + kMaxBlockBytes / 2, n);
     size = n, coder = Coder::kZstd;

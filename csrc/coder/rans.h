@@ -30,9 +30,9 @@ struct RansModel {
 
 struct RansOptions {
   uint32_t max_table = kRansMaxTable;
-  bool small = false;            // 64 lanes however many symbols: smaller, and slower where registers are wide
-  uint64_t segment = 1 << 15;    // symbols, at least, between which tables may change
-  uint32_t max_segments = 8;     // up to kRansMaxSegments
+  bool small = false;          // 64 lanes however many symbols: smaller, and slower where registers are wide
+  uint64_t segment = 1 << 15;  // symbols, at least, between which tables may change
+  uint32_t max_segments = 8;   // up to kRansMaxSegments
 };
 
 // Makes the model of a plane of `count` symbols from a sample. False when the plane is too flat to gain anything.

@@ -65,8 +65,12 @@ class EncodeTable {
         escape_(bytes_of(t.size - 1)) {}
   ToEncode find(V symbol, const uint8_t*) const {
     V k = index_of_value_[symbol];
-    return {frequency_[k],      low_ranks_[k],       low_start_[k],
-            high_start_[k],     reciprocal_low_[k],  reciprocal_high_[k],
+    return {frequency_[k],
+            low_ranks_[k],
+            low_start_[k],
+            high_start_[k],
+            reciprocal_low_[k],
+            reciprocal_high_[k],
             _mm512_cmpeq_epi8_mask(k, escape_)};
   }
 

@@ -68,7 +68,8 @@ struct Lanes {
     for (uint32_t i = 0; i < lanes; i++) x[i] = s.high[i] * 256u + s.low[i];
   }
   void store(RansStates& s, uint32_t lanes) const {
-    for (uint32_t i = 0; i < lanes; i++) s.high[i] = static_cast<uint8_t>(x[i] >> 8), s.low[i] = static_cast<uint8_t>(x[i]);
+    for (uint32_t i = 0; i < lanes; i++)
+      s.high[i] = static_cast<uint8_t>(x[i] >> 8), s.low[i] = static_cast<uint8_t>(x[i]);
   }
 };
 
@@ -79,7 +80,8 @@ void encode_rows(const Choose& choose, uint32_t lanes, const uint8_t* symbols, s
   uint8_t *bytes = encoder.bytes, *escapes = encoder.escapes;
   for (size_t row = rows * lanes; row > 0;) {
     row -= lanes;
-    for (uint32_t i = lanes; i-- > 0;) state.x[i] = choose(row + i).encode(symbols[row + i], state.x[i], bytes, escapes);
+    for (uint32_t i = lanes; i-- > 0;)
+      state.x[i] = choose(row + i).encode(symbols[row + i], state.x[i], bytes, escapes);
   }
   state.store(encoder.states, lanes);
   encoder.bytes = bytes, encoder.escapes = escapes;

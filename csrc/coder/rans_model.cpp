@@ -11,9 +11,9 @@
 
 namespace mithril {
 
-static constexpr uint32_t kEscapeBelow = 512;         // a value rarer than 1 in so many becomes an escape
-static constexpr uint64_t kManySymbols = 1 << 17;     // from here on 128 lanes weigh less than they gain in speed
-static constexpr uint32_t kHeaderBytes = 24;          // of a stream, about, without states and tables
+static constexpr uint32_t kEscapeBelow = 512;      // a value rarer than 1 in so many becomes an escape
+static constexpr uint64_t kManySymbols = 1 << 17;  // from here on 128 lanes weigh less than they gain in speed
+static constexpr uint32_t kHeaderBytes = 24;       // of a stream, about, without states and tables
 static constexpr uint32_t kMaxClasses = 8, kMaxGroups = 32;
 
 using Counts = std::array<uint32_t, 256>;
@@ -46,7 +46,8 @@ static void quantise(const uint64_t* weights, uint64_t total, uint32_t size, uin
   for (uint32_t k = 0; k < size; k++) frequencies[k] = static_cast<uint8_t>(f[k]);
 }
 
-// Nibbles for `escapes` symbols: one for the commonest 15 values that are not in the table, two for the next 15, and four.
+// Nibbles for `escapes` symbols: one for the commonest 15 values that are not in the table, two for the next 15, and
+// four.
 static uint64_t escape_nibbles(const Counts& counts, const RansTable& table, uint64_t escapes) {
   std::array<uint32_t, 256> others;
   uint32_t m = 0;
@@ -67,10 +68,9 @@ static uint64_t make_table(const Counts& counts, uint64_t total, uint32_t max_ta
     if (counts[v] * uint64_t{kEscapeBelow} > total) sorted[m++] = {counts[v], static_cast<uint8_t>(v)};
   if (m == 0) sorted[m++] = {1, 0};  // nothing is common, or there is nothing
   if (m > max_table - 1) {
-    std::partial_sort(sorted.begin(), sorted.begin() + max_table - 1, sorted.begin() + m,
-                      [](const Counted& a, const Counted& b) {
-                        return a.count != b.count ? a.count > b.count : a.value < b.value;
-                      });
+    std::partial_sort(
+        sorted.begin(), sorted.begin() + max_table - 1, sorted.begin() + m,
+        [](const Counted& a, const Counted& b) { return a.count != b.count ? a.count > b.count : a.value < b.value; });
     m = max_table - 1;
     std::sort(sorted.begin(), sorted.begin() + m, [](const Counted& a, const Counted& b) { return a.value < b.value; });
   }

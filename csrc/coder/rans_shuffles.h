@@ -1,5 +1,5 @@
-// What the rans kernels of narrow registers share: for each mask of eight bytes the shuffle that packs them to the upper
-// end, the one that spreads them from the lower, and how many they are.
+// What the rans kernels of narrow registers share: for each mask of eight bytes the shuffle that packs them to the
+// upper end, the one that spreads them from the lower, and how many they are.
 #pragma once
 #include <cstdint>
 

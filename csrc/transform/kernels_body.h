@@ -232,11 +232,11 @@ struct Keys {
 
 #undef U8
 
-#define MITHRIL_KEYS(T, E, M)                                                                     \
-  {                                                                                               \
-    {Keys<T, E, M, 0>::split, Keys<T, E, M, 0>::split_high, Keys<T, E, M, 0>::join},              \
-        {Keys<T, E, M, 1>::split, Keys<T, E, M, 1>::split_high, Keys<T, E, M, 1>::join},          \
-        {Keys<T, E, M, 2>::split, Keys<T, E, M, 2>::split_high, Keys<T, E, M, 2>::join},          \
+#define MITHRIL_KEYS(T, E, M)                                                          \
+  {                                                                                    \
+      {Keys<T, E, M, 0>::split, Keys<T, E, M, 0>::split_high, Keys<T, E, M, 0>::join}, \
+      {Keys<T, E, M, 1>::split, Keys<T, E, M, 1>::split_high, Keys<T, E, M, 1>::join}, \
+      {Keys<T, E, M, 2>::split, Keys<T, E, M, 2>::split_high, Keys<T, E, M, 2>::join}, \
   }
 
 }  // namespace

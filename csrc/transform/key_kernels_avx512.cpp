@@ -186,8 +186,7 @@ struct Float16 {
     for (; i + 64 <= n; i += 64) {
       V sign = load(planes[0] + i), byte = load(planes[1] + i), key = load(planes[2] + i);
       V high = _mm512_or_si512(key, _mm512_and_si512(_mm512_slli_epi16(sign, 7), _mm512_set1_epi8(-128)));
-      for (int h = 0; h < 2; h++)
-        store(raw + 2 * i + 64 * h, _mm512_permutex2var_epi8(byte, s.mix_bytes[h], high));
+      for (int h = 0; h < 2; h++) store(raw + 2 * i + 64 * h, _mm512_permutex2var_epi8(byte, s.mix_bytes[h], high));
     }
     const uint8_t* const tail[] = {planes[0] + i, planes[1] + i, planes[2] + i};
     kKernels.keys[static_cast<size_t>(KeyLayout::kFloat16)][2].join(tail, n - i, base, raw + 2 * i);

@@ -62,7 +62,8 @@ size_t pick(const uint8_t* raw, size_t n, uint8_t* mask, uint8_t* out) noexcept 
     _mm512_storeu_si512(out + picked * T::kWidth, T::compress(other, x));
     picked += static_cast<size_t>(__builtin_popcountll(other));
   }
-  return picked + scalar::kNonzeroKernels.pick[T::kIndex](raw + i * T::kWidth, n - i, mask + i, out + picked * T::kWidth);
+  return picked +
+         scalar::kNonzeroKernels.pick[T::kIndex](raw + i * T::kWidth, n - i, mask + i, out + picked * T::kWidth);
 }
 
 template <class T>

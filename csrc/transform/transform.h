@@ -19,9 +19,7 @@ struct KeyForm {
   uint32_t base = 0;      // the key that is numbered 0 comes after it; 0 for keys of at most 8 bits
 
   uint16_t parameter() const { return static_cast<uint16_t>(joined | uint32_t{no_signs} << 2 | base << 3); }
-  static KeyForm of(uint16_t parameter) {
-    return {parameter & 3u, (parameter & 4u) != 0, uint32_t{parameter} >> 3};
-  }
+  static KeyForm of(uint16_t parameter) { return {parameter & 3u, (parameter & 4u) != 0, uint32_t{parameter} >> 3}; }
 };
 constexpr uint32_t key_bits(const DTypeInfo& dtype, uint32_t joined) { return dtype.exponent_bits + joined; }
 
@@ -34,8 +32,9 @@ constexpr uint64_t symbols_of(Transform transform, const DTypeInfo& dtype, uint6
   return transform == Transform::kIdentity ? elements : elements * (dtype.element_bytes / dtype.component_bytes);
 }
 
-// split and join are for byte_planes and float_fields; `planes[k]` has room for symbols_of() symbols of plane k; it overlaps neither `raw` nor another plane. Not for
-// identity, whose plane is the raw bytes. Preconditions are checked by the caller (planes_of().count > 0).
+// split and join are for byte_planes and float_fields; `planes[k]` has room for symbols_of() symbols of plane k; it
+// overlaps neither `raw` nor another plane. Not for identity, whose plane is the raw bytes. Preconditions are checked
+// by the caller (planes_of().count > 0).
 void split(Transform transform, const DTypeInfo& dtype, const uint8_t* raw, uint64_t symbols, uint8_t* const* planes);
 void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw);
 
@@ -45,9 +44,9 @@ uint32_t split_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, ui
 void split_key_high(const DTypeInfo& dtype, KeyForm form, const uint8_t* raw, uint64_t symbols, uint8_t* high);
 void join_keys(const DTypeInfo& dtype, KeyForm form, const uint8_t* const* planes, uint64_t symbols, uint8_t* raw);
 
-// nonzero_keys: of each component of `width` bytes whether it is zero (mask: kNonzero; else 0, or 2 for minus zero), and
-// those that are not, side by side; their count is returned. `out` has room for all and 64 bytes. spread() puts them
-// back; its mask holds 0 to 2, and 64 bytes may be read beyond them.
+// nonzero_keys: of each component of `width` bytes whether it is zero (mask: kNonzero; else 0, or 2 for minus zero),
+// and those that are not, side by side; their count is returned. `out` has room for all and 64 bytes. spread() puts
+// them back; its mask holds 0 to 2, and 64 bytes may be read beyond them.
 inline constexpr uint8_t kNonzero = 1;
 uint64_t pick_nonzero(const uint8_t* raw, uint64_t components, uint32_t width, uint8_t* mask, uint8_t* out);
 void spread_nonzero(const uint8_t* nonzero, const uint8_t* mask, uint64_t components, uint32_t width, uint8_t* raw);

@@ -26,10 +26,10 @@ class CompressionConfig:
     zstd_level: int = 3
     """1 to 22: how hard the encoder tries.
 
-    Floats go to an entropy coder of mithril's own, which knows three efforts. 1 (`fast`) codes the exponents alone. 2 to
-    15 (the default) code each exponent together with the top bit of its mantissa (two bits in 16-bit and 8-bit floats
-    with short exponents). 16 to 22 (`best`) take two bits everywhere, tables that follow the data closely or depend on
-    the value before, and blocks of 1 MiB instead of 512 KiB, so reading a small slice decodes more.
+    Floats go to an entropy coder of mithril's own, with three efforts. 1 (`fast`) codes the exponents alone; 2 to
+    15 (the default) each exponent together with the top bit of its mantissa; 16 to 22 (`best`) with the top two, by
+    tables that follow the data closely or depend on the value before, in blocks of 1 MiB instead of 512 KiB, so that
+    reading a small slice decodes more. (float16 and float8, whose exponents are short, get two bits always.)
 
     On integers and bytes, on what repeats, and on floats without `byte_grouping` it is the level of zstd: higher is
     smaller and slower to write."""

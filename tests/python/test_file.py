@@ -499,7 +499,10 @@ def test_load_into_existing_tensors(tmp_path, bits) -> None:
     [
         ({"a": torch.ones(3)}, "the file has the tensor 'b', out has not"),
         ({"a": torch.ones(3), "b": torch.ones(2), "c": torch.ones(1)}, "out has the tensor 'c', the file has not"),
-        ({"a": torch.ones(3), "b": torch.ones(3)}, r"out\['b'\] is float32 of shape \(3,\), in the file it is float32 of \(2,\)"),
+        (
+            {"a": torch.ones(3), "b": torch.ones(3)},
+            r"out\['b'\] is float32 of shape \(3,\), in the file it is float32 of \(2,\)",
+        ),
         ({"a": torch.ones(3), "b": torch.ones(2).double()}, r"out\['b'\] is float64"),
     ],
 )
