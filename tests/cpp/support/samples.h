@@ -36,10 +36,28 @@ inline Bytes random_bytes(uint64_t n, uint64_t seed) {
   return bytes;
 }
 
-// What the components of a tensor look like. Dtypes without exponent take integers of a like spread.
-enum class Pattern { kZeros, kConstant, kRandom, kGaussian, kNan, kDenormal, kCounter, kMixed };
-inline constexpr Pattern kPatterns[] = {Pattern::kZeros, Pattern::kConstant, Pattern::kRandom,  Pattern::kGaussian,
-                                        Pattern::kNan,   Pattern::kDenormal, Pattern::kCounter, Pattern::kMixed};
+// What the components of a tensor look like. Dtypes without exponent take integers of a like spread. kMixed takes turns
+// among those before it.
+enum class Pattern {
+  kZeros,
+  kConstant,
+  kRandom,
+  kGaussian,
+  kNan,
+  kDenormal,
+  kCounter,
+  kMixed,
+  kHalfZero,
+  kSignedZeros,
+  kZeroRows,
+  kFewValues,
+  kRepeated,
+  kNarrow
+};
+inline constexpr Pattern kPatterns[] = {
+    Pattern::kZeros,    Pattern::kConstant,  Pattern::kRandom,   Pattern::kGaussian, Pattern::kNan,
+    Pattern::kDenormal, Pattern::kCounter,   Pattern::kMixed,    Pattern::kHalfZero, Pattern::kSignedZeros,
+    Pattern::kZeroRows, Pattern::kFewValues, Pattern::kRepeated, Pattern::kNarrow};
 
 inline uint64_t component(const DTypeInfo& d, Pattern pattern, uint64_t i, Random& random) {
   uint32_t e = d.exponent_bits, m = d.mantissa_bits;
@@ -57,6 +75,17 @@ inline uint64_t component(const DTypeInfo& d, Pattern pattern, uint64_t i, Rando
     case Pattern::kDenormal: return field(0);
     case Pattern::kCounter: return i;
     case Pattern::kMixed: return component(d, kPatterns[i / 64 % 7], i, random);
+    case Pattern::kHalfZero: return r >> 32 & 1 ? component(d, Pattern::kGaussian, i, random) : 0;
+    case Pattern::kSignedZeros:  // three in four of them
+      return r >> 32 & 3 ? (r >> 34 & 1) << (8 * d.component_bytes - 1) : component(d, Pattern::kGaussian, i, random);
+    case Pattern::kZeroRows: return i / 500 % 3 ? component(d, Pattern::kGaussian, i, random) : 0;
+    case Pattern::kFewValues:
+    case Pattern::kRepeated: {  // 20 values in any order; a row of 1000 again and again
+      Random of_value(1 + (pattern == Pattern::kRepeated ? i % 1000 : r % 20));
+      return component(d, Pattern::kGaussian, i, of_value);
+    }
+    case Pattern::kNarrow:  // a wider type than the values need: the lower bits are zero
+      return component(d, Pattern::kGaussian, i, random) >> 4 * d.component_bytes << 4 * d.component_bytes;
   }
   return 0;
 }
