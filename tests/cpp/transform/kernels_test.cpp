@@ -68,7 +68,7 @@ TEST_P(KernelsTest, EverySixteenBitPattern) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values(Isa::kScalar, Isa::kAvx2, Isa::kAvx512),
+INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::Values(Isa::kScalar, Isa::kSsse3, Isa::kAvx2, Isa::kAvx512),
                          [](const auto& i) { return std::string(isa_name(i.param)); });
 
 }  // namespace
