@@ -60,7 +60,7 @@ TEST(Zstd, FramesByHand) {
     SCOPED_TRACE(row.what);
     Guarded out(8);
     auto decode_row = [&] {
-      decode(Coder::kZstd, {row.stream.data(), row.stream.size()}, {nullptr, 8, 8}, out.data(), scratch);
+      decode(Coder::kZstd, {row.stream.data(), row.stream.size()}, {nullptr, 8, 8}, nullptr, out.data(), scratch);
       if (Bytes(out.data(), out.data() + 8) != kContent) throw_corrupt("differs");
     };
     if (row.error)
@@ -88,7 +88,7 @@ TEST(Zstd, EveryLevelRoundTrips) {
   for (int level = 1; level <= 22; level++) {
     uint64_t n = encode_zstd({bytes.data(), 5000, 32}, level, stream.data(), stream.size(), scratch.zstd);
     ASSERT_GT(n, 0u);
-    decode(Coder::kZstd, {stream.data(), n}, {nullptr, 5000, 32}, out.data(), scratch);
+    decode(Coder::kZstd, {stream.data(), n}, {nullptr, 5000, 32}, nullptr, out.data(), scratch);
     EXPECT_TRUE(out == bytes);
   }
   EXPECT_GE(zstd_version(), 10400u);
@@ -99,8 +99,8 @@ TEST(Zstd, ContextWorksAfterAnError) {
   Bytes good = kRows[0].stream, bad = kRows[5 + 1].stream, out(8);
   for (int i = 0; i < 3; i++) {
     EXPECT_ERROR(kCorrupt, "checksum",
-                 decode(Coder::kZstd, {bad.data(), bad.size()}, {nullptr, 8, 8}, out.data(), scratch));
-    decode(Coder::kZstd, {good.data(), good.size()}, {nullptr, 8, 8}, out.data(), scratch);
+                 decode(Coder::kZstd, {bad.data(), bad.size()}, {nullptr, 8, 8}, nullptr, out.data(), scratch));
+    decode(Coder::kZstd, {good.data(), good.size()}, {nullptr, 8, 8}, nullptr, out.data(), scratch);
     EXPECT_TRUE(out == kContent);
   }
 }
