@@ -67,15 +67,15 @@ TEST_P(ReaderTest, NoEntries) {
   EXPECT_ERROR(kInvalidArgument, "there is no entry 0", reader.table(0));
 }
 
-constexpr uint64_t kElements = 10000, kPerBlock = 1024;  // int32, blocks of 4 KiB
+constexpr uint64_t kElements = 4000, kPerBlock = 1024;  // int32, blocks of 4 KiB; of more, random ones grow
 
 TEST_P(ReaderTest, RangesDecodeTheirBlocksOnly) {
   for (Pattern pattern : {Pattern::kCounter, Pattern::kRandom}) {  // coded, and raw
     Tensor t = make_tensor("t", DType::kInt32, {kElements}, pattern);
     Bytes archive = write_archive({t}, {}, kSmallBlocks);
     ArchiveReader reader(source(archive));
-    for (uint64_t begin : {0ul, 1ul, 1023ul, 1024ul, 1025ul, 5000ul, 9999ul, 10000ul})
-      for (uint64_t size : {0ul, 1ul, 2ul, 1023ul, 1024ul, 1025ul, 4000ul, 10000ul}) {
+    for (uint64_t begin : {0ul, 1ul, 1023ul, 1024ul, 1025ul, 2500ul, 3999ul, 4000ul})
+      for (uint64_t size : {0ul, 1ul, 2ul, 1023ul, 1024ul, 1025ul, 3000ul, 4000ul}) {
         if (begin + size > kElements) continue;
         SCOPED_TRACE(testing::Message() << begin << " + " << size);
         Guarded out(size * 4);
