@@ -1,10 +1,11 @@
 """Writes tests/fuzz/corpus: what the fuzz targets start from, and what the tests replay.
 
-    python tests/fuzz/make_corpus.py
+    cmake --build build/asan --target fuzz_make_seeds
+    python tests/fuzz/make_corpus.py build/asan
 
-Taken from fixtures/golden and fixtures/malformed, and from small samples in every transform and coder that the
-reference encoder has: once that knows a new one, and the fixtures do, this only has to run again. The head of a target
-says what its input is. The archives of fixtures/ are inputs of the target `archive` as they are, without a copy here.
+Taken from fixtures/golden and fixtures/malformed, from small samples in every transform and coder that the reference
+encoder has, and from make_seeds.cpp: streams and blocks of the core, for what the reference encoder cannot make or would
+not choose. For a new transform or coder this only has to run again. The head of a target says what its input is. The archives of fixtures/ are inputs of the target `archive` as they are, without a copy here.
 """
 
 import itertools
@@ -12,6 +13,7 @@ import json
 import math
 import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ from tests.reference.samples import sample  # noqa: E402
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128)  # of stream.cpp, in its order
 DTYPE_NUMBER = {dtype: number for number, dtype in enumerate(DTYPES)}  # by wire id; the order is that of kDTypes
-PATTERNS = 8  # kPatterns of tests/cpp/support/samples.h
+PATTERNS = 14  # kPatterns of tests/cpp/support/samples.h
 LARGEST = 1500  # bytes of a seed
 
 
@@ -196,6 +198,8 @@ def add_blocks(corpus: Corpus) -> None:
         add(f"{dtype.name}-unsplit", dtype.id, 3, 0, 70, 7)
     for name, pattern in itertools.product(("uint8", "bfloat16", "float32", "int64"), range(PATTERNS)):
         add(f"{name}-pattern{pattern}", DTYPES_BY_NAME[name].id, 3, 1, 1500, pattern)
+    for pattern, level in itertools.product(range(PATTERNS), (1, 3, 16)):
+        add(f"float16-pattern{pattern}-level{level}", DTYPES_BY_NAME["float16"].id, level, 241, 20_000, pattern)
     for level in (1, 15, 16, 22):
         add(f"level{level}", DTYPES_BY_NAME["bfloat16"].id, level, 1, 3000, 7)
     uint8 = DTYPES_BY_NAME["uint8"].id
@@ -231,13 +235,17 @@ def add_golden(corpus: Corpus, folder: Path) -> None:
 
 
 def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("make_corpus.py BUILD_FOLDER")
     corpus = Corpus()
     add_streams(corpus)
     add_samples(corpus)
     add_malformed(corpus, ROOT / "fixtures/malformed")
     add_golden(corpus, ROOT / "fixtures/golden/v1")
     add_blocks(corpus)
-    corpus.write(Path(__file__).resolve().parent / "corpus")
+    folder = Path(__file__).resolve().parent / "corpus"
+    corpus.write(folder)
+    subprocess.run([Path(sys.argv[1], "fuzz_make_seeds").resolve(), folder], check=True)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ static Exact block_of(Input& input, const DTypeInfo& dtype, uint64_t elements) {
 static Table table_of(const EncodedBlock& block, Entry& entry) {
   Table table;
   table.block_elements = entry.numel();
-  table.recipes = {{block.transform, block.planes}};
-  table.streams.assign(block.streams.begin(), block.streams.begin() + block.planes.count);
+  table.recipes = {block.recipe};
+  table.streams.assign(block.streams.begin(), block.streams.begin() + block.recipe.planes.count);
   table.blocks = {{block.stored_size, block.stored_checksum, block.raw_checksum, 0, 0, 0}};
   entry.frame_offset = 64, entry.table_offset = (64 + block.stored_size + 63) / 64 * 64;
   entry.content_id = tensor_content_id(entry, table.block_elements, table.raw_checksums());

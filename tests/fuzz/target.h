@@ -88,7 +88,7 @@ extern Isa chosen_isa;  // what isa() answers in these builds
 template <class F>
 void under_each_isa(F&& body) {
 #ifdef MITHRIL_FUZZ
-  for (Isa i : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512})
+  for (Isa i : {Isa::kScalar, Isa::kSsse3, Isa::kAvx2, Isa::kAvx512})
     if (isa_supported(i)) chosen_isa = i, body(i == Isa::kScalar);
 #else
   body(true);
