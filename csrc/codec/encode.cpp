@@ -397,6 +397,9 @@ class BlockEncoder {
     uint64_t n = pick_nonzero(raw_, components_, dtype_.component_bytes, mask, nonzero);
     block_.recipe.transform = Transform::kNonzeroKeys;
     block_.streams[0] = encode_plane({mask, components_, 2}, nullptr, true, options_, scratch_, out_, nullptr);
+    // The mask must leave room for what the other planes may take, each rounded up to bytes.
+    if (block_.streams[0].size + n * dtype_.component_bytes + kMaxPlanes > encoded_capacity(raw_bytes_))
+      return encode_all_keys();
     uint64_t size = encode_keys(nonzero, n, dtype_, options_, scratch_, out_ + block_.streams[0].size, block_.recipe, 1,
                                 &block_.streams[1]);
     if (size == 0) return encode_all_keys();
