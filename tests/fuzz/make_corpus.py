@@ -4,8 +4,9 @@
     python tests/fuzz/make_corpus.py build/asan
 
 Taken from fixtures/golden and fixtures/malformed, from small samples in every transform and coder that the reference
-encoder has, and from make_seeds.cpp: streams and blocks of the core, for what the reference encoder cannot make or would
-not choose. For a new transform or coder this only has to run again. The head of a target says what its input is. The archives of fixtures/ are inputs of the target `archive` as they are, without a copy here.
+encoder has, and from make_seeds.cpp: streams and blocks of the core, for what the reference encoder cannot make or
+would not choose. For a new transform or coder this only has to run again. The head of a target says what its input is.
+The archives of fixtures/ are inputs of the target `archive` as they are, without a copy here.
 """
 
 import itertools
