@@ -47,8 +47,13 @@ void pack(const uint8_t* symbols, size_t groups, uint32_t bits, uint8_t* out) no
     x = _mm512_madd_epi16(x, fours);
     x = _mm512_or_si512(_mm512_and_si512(x, low), _mm512_andnot_si512(low, _mm512_srl_epi64(x, shift)));
     x = _mm512_permutexvar_epi8(close, x);
-    if (groups * bits >= 64)
-      _mm512_storeu_si512(out, x);  // reaches over the next groups, which are written after it
+    // A store reaches over the next groups, which are written after it; the less, the better.
+    if (bits <= 2 && groups * bits >= 16)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_castsi512_si128(x));
+    else if (bits <= 4 && groups * bits >= 32)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_castsi512_si256(x));
+    else if (groups * bits >= 64)
+      _mm512_storeu_si512(out, x);
     else
       _mm512_mask_storeu_epi8(out, (__mmask64{1} << 8 * bits) - 1, x);
   }
