@@ -6,7 +6,7 @@
 namespace mithril {
 
 static constexpr char kMagic[] = "MTBL";
-static constexpr uint64_t kBlockRecord = 40, kPlaneRecord = 16;
+static constexpr uint64_t kBlockRecord = 40;
 
 std::vector<uint64_t> Table::raw_checksums() const {
   std::vector<uint64_t> sums;
