@@ -13,7 +13,7 @@ from mithril import CorruptError, InvalidArgumentError, MithrilError, TruncatedE
 from mithril._native import core
 from mithril.checkpoint._tensors import describe, flat_bytes, torch_dtype
 from mithril.ops import _staging
-from tests.reference.encoder import DTYPES_BY_NAME, split
+from tests.reference.encoder import DTYPES_BY_NAME, Coding, split
 
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 
@@ -81,7 +81,8 @@ def test_float_fields(name, shape, make_tensor, bits) -> None:
     x = make_tensor(name, shape)
     planes = ops.split_float_fields(x)
     assert all((p.dtype, p.shape) == (torch.uint8, (x.numel() * (2 if x.is_complex() else 1),)) for p in planes)
-    expected = [(width, b"".join(p)) for width, p in split(bits(x), "float_fields", DTYPES_BY_NAME[name])]
+    coding = Coding("float_fields", "raw")
+    expected = [(width, b"".join(p)) for width, p in split(bits(x), coding, DTYPES_BY_NAME[name])]
     assert list(zip(ops.float_field_bits(x.dtype), map(bits, planes), strict=True)) == expected
     back = ops.join_float_fields(planes, x.dtype)
     assert (back.dtype, back.shape, bits(back)) == (x.dtype, (x.numel(),), bits(x))
