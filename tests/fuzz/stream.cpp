@@ -48,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool rans = coder == Coder::kRans || coder == Coder::kContextRans;
   bool expected = false;
   under_each_isa([&](bool first) {
-    CoderScratch scratch;  // a new one: an old one has room to spare
+    static CoderScratch scratch;
+    for (RansScratch& rans : scratch.rans) rans = RansScratch();  // new ones: old ones have room to spare
     Exact out(shape.bytes(), first ? 0 : 0xff), in_pieces(kRansMaxLanes + shape.bytes());
     bool whole = false, pieces = false;
     if (contexts != Contexts::kLane) {
