@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     generator = random.Random(options.seed)
-    archives = [path.read_bytes() for path in sorted((ROOT / "fixtures/golden/v1").glob("*.mcp"))] + [large()]
+    archives = [path.read_bytes() for path in sorted((ROOT / "fixtures/golden").glob("v*/*.mcp"))] + [large()]
     expected = [contents(data) for data in archives]
     counts = {"rejected": 0, "unchanged": 0}
     failures = []
