@@ -49,12 +49,12 @@ class CompressionConfig:
 
     @classmethod
     def fast(cls) -> "CompressionConfig":
-        """Speed first: floats a half to one per cent larger than by default, and faster; zstd at level 1 elsewhere."""
+        """Speed first: floats up to one per cent larger than by default, and faster; zstd at level 1 elsewhere."""
         return cls(zstd_level=1)
 
     @classmethod
     def best(cls) -> "CompressionConfig":
-        """Size first: floats up to a few per cent smaller than by default and still above 1 GB/s a core with AVX-512;
+        """Size first: floats up to a few per cent smaller than by default, at about 1 GB/s a core with AVX-512;
         what zstd codes (integers, repeats) is written at its level 19, which is slow."""
         return cls(zstd_level=19)
 
