@@ -110,7 +110,7 @@ def load_file(
     allocated, every block when it is decoded.
 
     With `out`, tensors of the same names, dtypes and shapes (such as a state dict), these are filled in place, on the
-    devices where they are, and returned: memory that is in use already is filled about 1.7 times as fast as fresh memory.
+    devices where they are, and returned: memory in use already is filled about 1.7 times as fast as fresh memory.
 
     Raises StorageNotFoundError, TruncatedError or CorruptError (what `out` holds is undefined then); UnsupportedError
     when the file holds entries other than tensors (those of a distributed checkpoint; see `to_torch_save`);
