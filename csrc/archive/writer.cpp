@@ -185,13 +185,9 @@ void ArchiveWriter::settle(Job& job) {
 }
 
 void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
-  // In memory a thread that is alone encodes a block where it will stand, one after the other; several take all blocks
-  // at once. Else blocks wait for their offsets in an arena.
-  const bool alone = memory_ && (threads_ > 0 ? threads_ : default_threads()) == 1;
-  const uint64_t most_jobs = alone ? 1 : memory_ ? ~uint64_t{0} : kMaxJobs;
-  const uint64_t most_bytes = memory_ ? ~uint64_t{0} : batch_bytes_;
+  // In memory, threads take all blocks at once. Else blocks wait for their offsets in an arena.
+  const uint64_t most_jobs = memory_ ? ~uint64_t{0} : kMaxJobs, most_bytes = memory_ ? ~uint64_t{0} : batch_bytes_;
   std::shared_ptr<Buffer> arena = memory_ ? nullptr : arenas_->take();
-  uint8_t* room = memory_ ? memory_ + offset_ : arena->data();
   std::vector<Job> jobs;
   uint64_t used = 0, raw = 0;
   for (Pending& t : pending_) {
@@ -199,13 +195,13 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
     uint64_t elements = t.view.numel();
     for (; t.next_block < t.blocks && raw < most_bytes && jobs.size() < most_jobs; t.next_block++) {
       uint64_t n = std::min(t.table.block_elements, elements - t.next_block * t.table.block_elements);
-      jobs.push_back({&t, t.next_block, n, room + used, {}, 0});
+      jobs.push_back({&t, t.next_block, n, arena ? arena->data() + used : nullptr, {}, 0});
       used += align64(encoded_capacity(n * dtype.element_bytes));
       raw += n * dtype.element_bytes;
     }
     if (raw >= most_bytes || jobs.size() >= most_jobs) break;
   }
-  if (memory_ && !alone)
+  if (memory_)
     encode_to_memory(jobs);
   else
     parallel_for(jobs.size(), threads_, [&](size_t i) { encode(jobs[i], *scratch_->take()); });
@@ -215,7 +211,7 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
   while (!pending_.empty()) {
     Pending& t = pending_.front();
     for (; next < jobs.size() && jobs[next].tensor == &t; next++) {
-      if (!memory_ || alone) settle(jobs[next]);
+      if (!memory_) settle(jobs[next]);
       const EncodedBlock& e = jobs[next].encoded;
       if (t.table.blocks.empty()) entries_[t.entry].frame_offset = offset_;
       BlockRecord record;

@@ -28,7 +28,13 @@ MITHRIL_DECLARE(avx512)
 #define MITHRIL_CALL(function, ...) scalar::function(__VA_ARGS__)
 #endif
 
-uint64_t xxh3_64(const void* data, size_t size) { return MITHRIL_CALL(xxh3_64, data, size); }
+uint64_t xxh3_64(const void* data, size_t size) {
+#ifdef MITHRIL_SIMD
+  // Loads of 64 bytes that straddle cache lines read memory that is in no cache a third slower than those of 32.
+  if (isa() == Isa::kAvx512 && reinterpret_cast<uintptr_t>(data) % 64 != 0) return avx2::xxh3_64(data, size);
+#endif
+  return MITHRIL_CALL(xxh3_64, data, size);
+}
 
 Xxh3::Xxh3() { MITHRIL_CALL(xxh3_64_begin, state_); }
 void Xxh3::add(const void* data, size_t size) { MITHRIL_CALL(xxh3_64_add, state_, data, size); }
