@@ -1,6 +1,7 @@
 // 64 symbols in a register. Eight of them become 8b bits by products and shifts; a shuffle closes the gaps.
 #include "csrc/base/simd.h"
 #include "csrc/coder/bits_kernels.h"
+#include "csrc/coder/bits_shuffles.h"
 #ifdef MITHRIL_SIMD
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512vbmi")
@@ -24,20 +25,8 @@ namespace {
 
 using V = __m512i;
 
-// Byte 8 · k + i is `f(k, i)` for the eight groups k.
-template <class F>
-inline V bytes_by(F f) {
-  alignas(64) uint8_t bytes[64];
-  for (uint32_t k = 0; k < 8; k++)
-    for (uint32_t i = 0; i < 8; i++) bytes[8 * k + i] = static_cast<uint8_t>(f(k, i));
-  return _mm512_load_si512(bytes);
-}
-
 void pack(const uint8_t* symbols, size_t groups, uint32_t bits, uint8_t* out) noexcept {
-  // Byte j of the packed ones is byte j mod b of group j div b.
-  alignas(64) uint8_t places[64] = {};
-  for (uint32_t j = 0; j < 8 * bits; j++) places[j] = static_cast<uint8_t>(j / bits * 8 + j % bits);
-  const V close = _mm512_load_si512(places);
+  const V close = _mm512_load_si512(kBitsShuffles.pack[bits]);
   const V pairs = _mm512_set1_epi16(static_cast<short>(1 | 1 << (8 + bits)));
   const V fours = _mm512_set1_epi32(1 | 1 << (16 + 2 * bits));
   const V low = _mm512_set1_epi64((int64_t{1} << 4 * bits) - 1);
@@ -61,8 +50,8 @@ void pack(const uint8_t* symbols, size_t groups, uint32_t bits, uint8_t* out) no
 }
 
 void unpack(const uint8_t* packed, size_t groups, uint32_t bits, uint8_t* symbols) noexcept {
-  const V open = bytes_by([&](uint32_t k, uint32_t i) { return i < bits ? k * bits + i : 63; });
-  const V shifts = bytes_by([&](uint32_t, uint32_t i) { return i * bits; });
+  // Of eight symbols, the eight bytes from that of the first on; then the bits of each.
+  const V open = _mm512_load_si512(kBitsShuffles.eight[bits]), shifts = _mm512_load_si512(kBitsShuffles.shift[bits]);
   const V mask = _mm512_set1_epi8(static_cast<char>((1 << bits) - 1));
   for (; groups >= 8; groups -= 8, packed += 8 * bits, symbols += 64) {
     V x = groups * bits >= 64 ? _mm512_loadu_si512(packed)

@@ -25,6 +25,7 @@ inline V add8(V a, V b) { return _mm256_add_epi8(a, b); }
 inline V sub8(V a, V b) { return _mm256_sub_epi8(a, b); }
 inline V saturating_add8(V a, V b) { return _mm256_adds_epu8(a, b); }
 inline V max8(V a, V b) { return _mm256_max_epu8(a, b); }
+inline V min8(V a, V b) { return _mm256_min_epu8(a, b); }
 inline V equal8(V a, V b) { return _mm256_cmpeq_epi8(a, b); }
 inline V above8(V a, V b) { return _mm256_cmpgt_epi8(a, b); }
 inline V add16(V a, V b) { return _mm256_add_epi16(a, b); }

@@ -52,10 +52,18 @@ struct ToDecode {
   __mmask64 escaped;
 };
 
+// Where values lie side by side, their indices do, too.
+struct IndexOfValue {
+  V first, escape;
+  explicit IndexOfValue(const RansTable& t) : first(bytes_of(t.value[0])), escape(bytes_of(t.size - 1)) {}
+  V operator[](V value) const { return _mm512_min_epu8(_mm512_sub_epi8(value, first), escape); }
+};
+
+template <class Index>
 class EncodeTable {
  public:
-  explicit EncodeTable(const RansTable& t)
-      : index_of_value_(t.index_of_value),
+  EncodeTable(const RansTable& t, const Index& index_of_value)
+      : index_of_value_(index_of_value),
         frequency_(t.frequency),
         low_ranks_(t.low_ranks),
         low_start_(t.low_start),
@@ -75,7 +83,7 @@ class EncodeTable {
   }
 
  private:
-  Table256 index_of_value_;
+  Index index_of_value_;
   Table frequency_, low_ranks_, low_start_, high_start_, reciprocal_low_, reciprocal_high_;
   V escape_;
 };
@@ -108,10 +116,10 @@ class EncodeClasses {
   explicit EncodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
   ToEncode find(V symbol, const uint8_t* context) const {
     V of = class_of_[load(context)];
-    ToEncode all = EncodeTable(classes_.tables[0]).find(symbol, nullptr);
+    ToEncode all = one_of(0, symbol);
     for (uint32_t c = 1; c < classes_.count; c++) {
       __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
-      ToEncode one = EncodeTable(classes_.tables[c]).find(symbol, nullptr);
+      ToEncode one = one_of(c, symbol);
       all.frequency = _mm512_mask_mov_epi8(all.frequency, m, one.frequency);
       all.low_ranks = _mm512_mask_mov_epi8(all.low_ranks, m, one.low_ranks);
       all.low_start = _mm512_mask_mov_epi8(all.low_start, m, one.low_start);
@@ -124,6 +132,10 @@ class EncodeClasses {
   }
 
  private:
+  ToEncode one_of(uint32_t c, V symbol) const {
+    const RansTable& table = classes_.tables[c];
+    return EncodeTable<Table256>(table, Table256(table.index_of_value)).find(symbol, nullptr);
+  }
   const RansClasses& classes_;
   Table256 class_of_;
 };
@@ -244,11 +256,17 @@ size_t decode_rows(const Lookup& lookup, uint8_t* symbols, const uint8_t* contex
 
 void encode(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows,
             RansEncoder& encoder) noexcept {
-  const EncodeTable lookup(table);
-  if (lanes == 64)
-    encode_rows<1>(lookup, symbols, symbols, rows, encoder);
+  auto with = [&](const auto& index_of_value) {
+    const EncodeTable lookup(table, index_of_value);
+    if (lanes == 64)
+      encode_rows<1>(lookup, symbols, symbols, rows, encoder);
+    else
+      encode_rows<2>(lookup, symbols, symbols, rows, encoder);
+  };
+  if (table.contiguous)
+    with(IndexOfValue(table));
   else
-    encode_rows<2>(lookup, symbols, symbols, rows, encoder);
+    with(Table256(table.index_of_value));
 }
 
 size_t decode(const RansTable& table, uint32_t lanes, uint8_t* symbols, size_t rows, RansDecoder& decoder) noexcept {

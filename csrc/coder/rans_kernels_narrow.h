@@ -2,7 +2,7 @@
 // set, which has defined V, kWidth and the small operations below. As with AVX-512, but look-ups go through shuffles of
 // 16 bytes, and bytes are packed and spread eight at a time.
 //
-//   load store load16 (16 bytes, repeated) bytes_of words_of add8 sub8 saturating_add8 max8 equal8 above8 (signed)
+//   load store load16 (16 bytes, repeated) bytes_of words_of add8 sub8 saturating_add8 max8 min8 equal8 above8 (signed)
 //   add16 sub16 multiply16 high_multiply16 above16 (signed) left16<n> right16<n> shuffle select(if_clear, if_set, mask)
 //   mask_of any put_before take
 
@@ -64,6 +64,13 @@ struct IndexOfValue {
   }
 };
 
+// Where values lie side by side, their indices do, too.
+struct IndexInRow {
+  V first, escape;
+  explicit IndexInRow(const RansTable& t) : first(bytes_of(t.value[0])), escape(bytes_of(t.size - 1)) {}
+  V operator[](V value) const { return min8(sub8(value, first), escape); }
+};
+
 // The index of a slot, looked up by the slot turned left, where the entries lie together: within a cell of 16 the index
 // mostly changes once at most, after `last`; the other cells have a shuffle each.
 struct IndexOfSlot {
@@ -105,9 +112,9 @@ inline void divide(V x, V reciprocal, V f, V& quotient, V& rest) {
   rest = sub16(r, f & ~less);
 }
 
-template <int Groups, int Size>
+template <int Groups, int Size, class IndexOf>
 void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
-  const IndexOfValue index_of_value(table);
+  const IndexOf index_of_value(table);
   const Table<Size> frequency(table.frequency), low_ranks(table.low_ranks), low_start(table.low_start),
       high_start(table.high_start), reciprocal_low(table.reciprocal_low), reciprocal_high(table.reciprocal_high);
   V high[Groups], low[Groups];
@@ -177,12 +184,16 @@ size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDe
   return row;
 }
 
+template <int Groups, int Size>
+void encode_grouped(const RansTable& table, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
+  return table.contiguous ? encode_rows<Groups, Size, IndexInRow>(table, symbols, rows, encoder)
+                          : encode_rows<Groups, Size, IndexOfValue>(table, symbols, rows, encoder);
+}
+
 template <int Size>
 void encode_sized(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
-  if (lanes == 64)
-    encode_rows<64 / kWidth, Size>(table, symbols, rows, encoder);
-  else
-    encode_rows<128 / kWidth, Size>(table, symbols, rows, encoder);
+  return lanes == 64 ? encode_grouped<64 / kWidth, Size>(table, symbols, rows, encoder)
+                     : encode_grouped<128 / kWidth, Size>(table, symbols, rows, encoder);
 }
 
 template <int Groups, int Size>

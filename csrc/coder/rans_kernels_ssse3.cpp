@@ -23,6 +23,7 @@ inline V add8(V a, V b) { return _mm_add_epi8(a, b); }
 inline V sub8(V a, V b) { return _mm_sub_epi8(a, b); }
 inline V saturating_add8(V a, V b) { return _mm_adds_epu8(a, b); }
 inline V max8(V a, V b) { return _mm_max_epu8(a, b); }
+inline V min8(V a, V b) { return _mm_min_epu8(a, b); }
 inline V equal8(V a, V b) { return _mm_cmpeq_epi8(a, b); }
 inline V above8(V a, V b) { return _mm_cmpgt_epi8(a, b); }
 inline V add16(V a, V b) { return _mm_add_epi16(a, b); }

@@ -11,6 +11,9 @@ namespace scalar {
 extern const BitsKernels kBitsKernels;
 }
 #ifdef MITHRIL_SIMD
+namespace ssse3 {
+extern const BitsKernels kBitsKernels;
+}
 namespace avx2 {
 extern const BitsKernels kBitsKernels;
 }
@@ -23,6 +26,7 @@ const BitsKernels& bits_kernels(Isa isa) {
 #ifdef MITHRIL_SIMD
   if (isa == Isa::kAvx512) return avx512::kBitsKernels;
   if (isa == Isa::kAvx2) return avx2::kBitsKernels;
+  if (isa == Isa::kSsse3) return ssse3::kBitsKernels;
 #endif
   static_cast<void>(isa);
   return scalar::kBitsKernels;

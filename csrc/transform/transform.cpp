@@ -13,7 +13,8 @@ extern const NonzeroKernels kNonzeroKernels;
 #ifdef MITHRIL_SIMD
 namespace ssse3 {
 extern const Kernels kKernels;
-}
+extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
+}  // namespace ssse3
 namespace avx2 {
 extern const Kernels kKernels;
 extern const KeyKernels kShuffledKeys[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
@@ -45,8 +46,10 @@ const NonzeroKernels& nonzero_kernels(Isa isa) {
 
 const KeyKernels& key_kernels(Isa isa, KeyLayout layout, uint32_t joined) {
 #ifdef MITHRIL_SIMD
-  if (isa >= Isa::kAvx2) {
-    const auto& all = isa == Isa::kAvx512 ? avx512::kShuffledKeys : avx2::kShuffledKeys;
+  if (isa != Isa::kScalar) {
+    const auto& all = isa == Isa::kAvx512 ? avx512::kShuffledKeys
+                      : isa == Isa::kAvx2 ? avx2::kShuffledKeys
+                                          : ssse3::kShuffledKeys;
     const KeyKernels& shuffled = all[static_cast<size_t>(layout)][joined];
     if (shuffled.split) return shuffled;
   }
