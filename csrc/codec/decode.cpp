@@ -6,6 +6,7 @@
 #include "csrc/base/checksum.h"
 #include "csrc/base/stream_copy.h"
 #include "csrc/codec/codec.h"
+#include "csrc/codec/key_rows.h"
 #include "csrc/transform/transform.h"
 
 namespace mithril {
@@ -100,6 +101,12 @@ class PlaneReader {
     if (old_) check_bits(to_, count, shape_.bits);
     return to_;
   }
+  // Bytes of the stream from symbol number `at` on, when they are the symbols themselves, packed or not; else null.
+  const uint8_t* raw_at(uint64_t at) const {
+    bool raw = source_ == Source::kInPlace || source_ == Source::kPacked;
+    return raw ? stream_ + at / 8 * shape_.bits : nullptr;
+  }
+  RansDecoding* rans() { return rans_ ? &*rans_ : nullptr; }
   void finish() const {
     if (rans_) rans_->finish();
   }
@@ -123,6 +130,19 @@ static void join_piece(const Recipe& recipe, const DTypeInfo& dtype, uint32_t fi
     join(recipe.transform, dtype, planes, count, out);
 }
 
+// Whether pieces can go through the kernels of rows: no contexts, and all planes raw but for the key.
+static KeyRowKernels row_kernels(const Recipe& recipe, const DTypeInfo& dtype, uint32_t first, uint32_t high,
+                                 std::array<PlaneReader, kMaxPlanes>& readers) {
+  const uint32_t count = recipe.planes.count, key = count - 1;
+  const KeyForm form = KeyForm::of(recipe.parameter);
+  bool wide = key_bits(dtype, form.joined) > 8, fits = readers[key].rans() && (!wide || high < kMaxPlanes);
+  for (uint32_t k = first; k < count; k++) {
+    fits = fits && recipe.contexts[k].kind == ContextKind::kNone;
+    if (k != high && k != key) fits = fits && readers[k].raw_at(0);
+  }
+  return fits ? key_row_kernels(isa(), key_layout(dtype), form.joined) : KeyRowKernels{};
+}
+
 // Decodes the planes from number `first` on, whose streams begin at `at`, and joins them to `n` components. `hash`,
 // when not null, takes them in while they are at hand; then a large result goes to memory past the caches.
 static void decode_planes(const Recipe& recipe, const StreamRecord* streams, const uint8_t* at, uint32_t first,
@@ -140,19 +160,32 @@ static void decode_planes(const Recipe& recipe, const StreamRecord* streams, con
   uint32_t high = keys && key_bits(dtype, KeyForm::of(recipe.parameter).joined) > 8 ? count - 2 : kMaxPlanes;
   if (high < kMaxPlanes && !(streams[high].coder == Coder::kConstant && n && *readers[high].next(0, 1, nullptr) == 0))
     high = kMaxPlanes;
+  const KeyRowKernels rows = keys ? row_kernels(recipe, dtype, first, high, readers) : KeyRowKernels{};
   const bool streaming = hash && n * dtype.component_bytes >= kStreamFrom;
   const uint8_t *symbols[kMaxPlanes], *planes[kMaxPlanes];
   for (uint64_t begin = 0; begin < n; begin += kPiece) {
     uint64_t size = std::min(kPiece, n - begin);
-    for (uint32_t k = count; k-- > first;) {  // a context is a later plane
-      const Context& context = recipe.contexts[k];
-      symbols[k] = readers[k].next(begin, size, context.kind == ContextKind::kPlane ? symbols[context.plane] : nullptr);
-      planes[k] = k == high ? nullptr : symbols[k];
-    }
     uint64_t bytes = size * dtype.component_bytes;
     uint8_t* to = out + begin * dtype.component_bytes;
     uint8_t* joined = streaming ? scratch.joined.data() : to;
-    join_piece(recipe, dtype, first, planes, size, joined);
+    uint64_t done = 0;
+    if (rows.decode) {
+      for (uint32_t k = first; k < count; k++) planes[k - first] = readers[k].raw_at(begin);
+      done = readers[count - 1].rans()->next_rows(size, [&](const RansTable& table, uint32_t lanes, uint64_t n,
+                                                            RansDecoder& decoder) {
+        return rows.decode(table, lanes, recipe.planes.symbol_bits[first], KeyForm::of(recipe.parameter).base, planes, n,
+                           joined, decoder);
+      });
+    }
+    if (done < size) {
+      for (uint32_t k = count; k-- > first;) {  // a context is a later plane
+        const Context& context = recipe.contexts[k];
+        const uint8_t* of = context.kind == ContextKind::kPlane ? symbols[context.plane] : nullptr;
+        symbols[k] = readers[k].next(begin + done, size - done, of);
+        planes[k] = k == high ? nullptr : symbols[k];
+      }
+      join_piece(recipe, dtype, first, planes, size - done, joined + done * dtype.component_bytes);
+    }
     if (hash) hash->add(joined, bytes);
     if (streaming) stream_copy(to, joined, bytes);
   }

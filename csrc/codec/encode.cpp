@@ -7,6 +7,7 @@
 #include "csrc/base/checksum.h"
 #include "csrc/codec/codec.h"
 #include "csrc/codec/encode_plane.h"
+#include "csrc/codec/key_rows.h"
 #include "csrc/transform/transform.h"
 
 namespace mithril {
@@ -181,8 +182,27 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
     whole[k] = scratch.planes.data() + k * n;
     if (treatment[k] == Treatment::kRans) rans[k].emplace(n, scratch.coder.rans[k], rans_kernels(isa()));
   }
+  // Pieces can go through the kernels of rows when all planes are raw but for the key.
+  KeyRowKernels rows{};
+  if (rans[planes.key()]) rows = key_row_kernels(isa(), key_layout(dtype), form.joined);
+  for (uint32_t k = 0; k < planes.key(); k++)
+    if (treatment[k] != Treatment::kRaw) rows = {};
+
   uint32_t high = 0;
   for (uint64_t begin = n ? (n - 1) / kPiece * kPiece : 0, size = n - begin;; begin -= kPiece, size = kPiece) {
+    if (rows.encode) {
+      std::array<uint8_t*, kMaxPlanes> at{};
+      size -= rans[planes.key()]->put_rows(
+          begin, size, [&](const RansTable& table, uint32_t lanes, uint64_t from, uint64_t n, RansEncoder& encoder) {
+            for (uint32_t k = 0; k < planes.key(); k++) at[k] = out + place[k] + from / 8 * planes.list.symbol_bits[k];
+            return rows.encode(table, lanes, planes.list.symbol_bits[0], form.base, raw + from * width, n, at.data(),
+                               encoder);
+          });
+      if (size == 0) {
+        if (begin == 0) break;
+        continue;
+      }
+    }
     for (uint32_t k = 0; k < count; k++) {
       bool in_place = treatment[k] == Treatment::kRaw && planes.list.symbol_bits[k] == 8;
       to[k] = treatment[k] == Treatment::kWhole ? whole[k] + begin

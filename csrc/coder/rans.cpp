@@ -250,7 +250,7 @@ void RansEncoding::put(const uint8_t* symbols, const uint8_t* context, uint64_t 
     else
       kernels_.encode(model_.tables[segment_], lanes, of, rows, state_);
   };
-  while (segment_ > 0 && !with_classes && model_.segment_ends[segment_ - 1] >= begin + count) segment_--;
+  enter_segment(begin, count);
   if (uint64_t tail = count % lanes; tail && !with_classes && model_.tables[segment_].size == 0) {
     std::memcpy(verbatim_ -= tail, symbols + count - tail, tail);
     count -= tail;
@@ -436,7 +436,7 @@ void RansDecoding::next(uint8_t* out, const uint8_t* context, uint64_t count) {
   while (count >= lanes) {
     uint64_t n = count / lanes * lanes;
     if (!has_classes()) {
-      while (at_ == model_.segment_ends[segment_] && segment_ + 1 < model_.segment_ends.size()) segment_++;
+      enter_segment();
       if (segment_ + 1 < model_.segment_ends.size()) n = std::min(n, model_.segment_ends[segment_] - at_);
     }
     if (!has_classes() && model_.tables[segment_].size == 0)
@@ -450,7 +450,7 @@ void RansDecoding::next(uint8_t* out, const uint8_t* context, uint64_t count) {
   if (has_classes()) {
     std::memcpy(contexts, context, count);
   } else {
-    while (at_ == model_.segment_ends[segment_] && segment_ + 1 < model_.segment_ends.size()) segment_++;
+    enter_segment();
     if (model_.tables[segment_].size == 0) {
       put_bytes(out, verbatim_, count);
       verbatim_ += count, at_ += count;

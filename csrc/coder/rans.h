@@ -2,6 +2,7 @@
 // decoded from its begin to its end, in pieces, so that a block can pass through the first-level cache once.
 // Streams: docs/format.md 6.5 (rans, only read) and 6.6 (context_rans).
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -59,10 +60,26 @@ class RansEncoding {
   // The piece that ends where the one before began, the first where the plane ends; `begin` is a multiple of kRansUnit.
   // `context` is used with classes only.
   void put(const uint8_t* symbols, const uint8_t* context, uint64_t begin, uint64_t count);
+  // As much of the end of the same piece as `encode`(table, lanes, first symbol, rows, encoder), which returns how many
+  // of its last rows it has coded, can do; returns how many symbols. The rest is left to put().
+  template <class Encode>
+  uint64_t put_rows(uint64_t begin, uint64_t count, const Encode& encode) {
+    if (!enter_segment(begin, count) || count % model_.lanes) return 0;
+    uint64_t from = std::max(begin, segment_ ? model_.segment_ends[segment_ - 1] : 0);
+    uint64_t rows = (begin + count - from) / model_.lanes;
+    return encode(model_.tables[segment_], model_.lanes, from, rows, state_) * model_.lanes;
+  }
   uint64_t size();           // of the stream, when all is put
   void write(uint8_t* out);  // size() bytes
 
  private:
+  // Goes to the segment of the last symbol of a piece; whether it has a table of its own.
+  bool enter_segment(uint64_t begin, uint64_t count) {
+    if (model_.segment_ends.empty()) return false;
+    while (segment_ > 0 && model_.segment_ends[segment_ - 1] >= begin + count) segment_--;
+    return model_.tables[segment_].size > 0;
+  }
+
   const RansKernels& kernels_;
   const RansModel& model_;
   size_t segment_;  // that of the symbols put last
@@ -79,6 +96,18 @@ class RansDecoding {
                const RansKernels& kernels);
   // The next `count` symbols, a multiple of kRansUnit but for the last piece.
   void next(uint8_t* out, const uint8_t* context, uint64_t count);
+  // As many of them as `decode`(table, lanes, rows, decoder), which returns how many rows it has decoded, can do; returns
+  // how many symbols. The rest is left to next().
+  template <class Decode>
+  uint64_t next_rows(uint64_t count, const Decode& decode) {
+    if (has_classes()) return 0;
+    enter_segment();
+    if (model_.tables[segment_].size == 0) return 0;
+    uint64_t rows = std::min(count, model_.segment_ends[segment_] - at_) / model_.lanes;
+    uint64_t n = decode(model_.tables[segment_], model_.lanes, rows, state_) * model_.lanes;
+    at_ += n;
+    return n;
+  }
   void finish() const;  // throws unless all is used up
   bool has_classes() const { return model_.segment_ends.empty(); }
   uint32_t lanes() const { return model_.lanes; }
@@ -86,6 +115,9 @@ class RansDecoding {
  private:
   void rows(uint8_t* out, const uint8_t* context, uint64_t rows);
   void use_copy();
+  void enter_segment() {
+    while (at_ == model_.segment_ends[segment_] && segment_ + 1 < model_.segment_ends.size()) segment_++;
+  }
 
   const RansKernels& kernels_;
   RansModel& model_;

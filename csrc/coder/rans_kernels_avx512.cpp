@@ -1,11 +1,9 @@
-// 64 lanes in a pair of registers: the high bytes of their states, and the low ones. A slot is a low byte, so every
-// look-up is a byte shuffle; products are taken in 16 bits, first of the even lanes, then of the odd ones.
+// The rans kernels on symbols in memory: see rans_rows_avx512.h.
 #include "csrc/base/simd.h"
 #include "csrc/coder/rans_kernels.h"
 #ifdef MITHRIL_SIMD
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,popcnt")
-#include <immintrin.h>
 #ifndef __clang__
 #pragma GCC diagnostic push
 // GCC 12 means the registers that its own intrinsics leave undefined.
@@ -13,282 +11,49 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
+#include "csrc/coder/rans_rows_avx512.h"
+
 namespace mithril::avx512 {
 
 namespace {
 
-using V = __m512i;
-
-inline V load(const uint8_t* p) { return _mm512_loadu_si512(p); }
-inline void store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }
-inline V bytes_of(uint32_t b) { return _mm512_set1_epi8(static_cast<char>(b)); }
-inline int count(__mmask64 m) { return __builtin_popcountll(m); }
-
-// Looks up in 256 bytes; `upper` names the indices from 128 on.
-struct Table256 {
-  V t[4];
-  explicit Table256(const uint8_t* p) : t{load(p), load(p + 64), load(p + 128), load(p + 192)} {}
-  V at(V i, __mmask64 upper) const {
-    V low = _mm512_permutex2var_epi8(t[0], i, t[1]), high = _mm512_permutex2var_epi8(t[2], i, t[3]);
-    return _mm512_mask_mov_epi8(low, upper, high);
+// The symbols of a row where they lie.
+struct FromMemory {
+  const uint8_t* symbols;
+  template <size_t Groups>
+  bool operator()(size_t at, V (&row)[Groups]) const {
+    for (size_t g = 0; g < Groups; g++) row[g] = load(symbols + at + 64 * g);
+    return true;
   }
-  V operator[](V i) const { return at(i, _mm512_movepi8_mask(i)); }
 };
-
-// Looks up in 64 bytes.
-struct Table {
-  V t;
-  explicit Table(const uint8_t* p) : t(load(p)) {}
-  V operator[](V i) const { return _mm512_permutexvar_epi8(i, t); }
+struct ToMemory {
+  uint8_t* symbols;
+  void operator()(size_t at, V row) const { store(symbols + at, row); }
 };
-
-// What the symbols of a register need of their tables. Lookup fills it from one table, ClassLookup from several.
-struct ToEncode {
-  V frequency, low_ranks, low_start, high_start, reciprocal_low, reciprocal_high;
-  __mmask64 escaped;
-};
-struct ToDecode {
-  V frequency, start, value;
-  __mmask64 escaped;
-};
-
-// Where values lie side by side, their indices do, too.
-struct IndexOfValue {
-  V first, escape;
-  explicit IndexOfValue(const RansTable& t) : first(bytes_of(t.value[0])), escape(bytes_of(t.size - 1)) {}
-  V operator[](V value) const { return _mm512_min_epu8(_mm512_sub_epi8(value, first), escape); }
-};
-
-template <class Index>
-class EncodeTable {
- public:
-  EncodeTable(const RansTable& t, const Index& index_of_value)
-      : index_of_value_(index_of_value),
-        frequency_(t.frequency),
-        low_ranks_(t.low_ranks),
-        low_start_(t.low_start),
-        high_start_(t.high_start),
-        reciprocal_low_(t.reciprocal_low),
-        reciprocal_high_(t.reciprocal_high),
-        escape_(bytes_of(t.size - 1)) {}
-  ToEncode find(V symbol, const uint8_t*) const {
-    V k = index_of_value_[symbol];
-    return {frequency_[k],
-            low_ranks_[k],
-            low_start_[k],
-            high_start_[k],
-            reciprocal_low_[k],
-            reciprocal_high_[k],
-            _mm512_cmpeq_epi8_mask(k, escape_)};
-  }
-
- private:
-  Index index_of_value_;
-  Table frequency_, low_ranks_, low_start_, high_start_, reciprocal_low_, reciprocal_high_;
-  V escape_;
-};
-
-class DecodeTable {
- public:
-  explicit DecodeTable(const RansTable& t)
-      : index_of_slot_(t.index_of_slot),
-        frequency_(t.frequency),
-        low_start_(t.low_start),
-        high_start_(t.high_start),
-        value_(t.value),
-        escape_(bytes_of(t.size - 1)) {}
-  ToDecode find(V slot, const uint8_t*) const {
-    __mmask64 upper = _mm512_movepi8_mask(slot);
-    V k = index_of_slot_.at(slot, upper);
-    return {frequency_[k], _mm512_mask_mov_epi8(low_start_[k], upper, high_start_[k]), value_[k],
-            _mm512_cmpeq_epi8_mask(k, escape_)};
-  }
-
- private:
-  Table256 index_of_slot_;
-  Table frequency_, low_start_, high_start_, value_;
-  V escape_;
-};
-
-// Goes through the tables of all classes, each for the lanes that are of its class.
-class EncodeClasses {
- public:
-  explicit EncodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
-  ToEncode find(V symbol, const uint8_t* context) const {
-    V of = class_of_[load(context)];
-    ToEncode all = one_of(0, symbol);
-    for (uint32_t c = 1; c < classes_.count; c++) {
-      __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
-      ToEncode one = one_of(c, symbol);
-      all.frequency = _mm512_mask_mov_epi8(all.frequency, m, one.frequency);
-      all.low_ranks = _mm512_mask_mov_epi8(all.low_ranks, m, one.low_ranks);
-      all.low_start = _mm512_mask_mov_epi8(all.low_start, m, one.low_start);
-      all.high_start = _mm512_mask_mov_epi8(all.high_start, m, one.high_start);
-      all.reciprocal_low = _mm512_mask_mov_epi8(all.reciprocal_low, m, one.reciprocal_low);
-      all.reciprocal_high = _mm512_mask_mov_epi8(all.reciprocal_high, m, one.reciprocal_high);
-      all.escaped = (all.escaped & ~m) | (one.escaped & m);
-    }
-    return all;
-  }
-
- private:
-  ToEncode one_of(uint32_t c, V symbol) const {
-    const RansTable& table = classes_.tables[c];
-    return EncodeTable<Table256>(table, Table256(table.index_of_value)).find(symbol, nullptr);
-  }
-  const RansClasses& classes_;
-  Table256 class_of_;
-};
-
-class DecodeClasses {
- public:
-  explicit DecodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
-  ToDecode find(V slot, const uint8_t* context) const {
-    V of = class_of_[load(context)];
-    ToDecode all = DecodeTable(classes_.tables[0]).find(slot, nullptr);
-    for (uint32_t c = 1; c < classes_.count; c++) {
-      __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
-      ToDecode one = DecodeTable(classes_.tables[c]).find(slot, nullptr);
-      all.frequency = _mm512_mask_mov_epi8(all.frequency, m, one.frequency);
-      all.start = _mm512_mask_mov_epi8(all.start, m, one.start);
-      all.value = _mm512_mask_mov_epi8(all.value, m, one.value);
-      all.escaped = (all.escaped & ~m) | (one.escaped & m);
-    }
-    return all;
-  }
-
- private:
-  const RansClasses& classes_;
-  Table256 class_of_;
-};
-
-// Bytes of `low` where the index is even, of `high` where it is odd.
-inline V blend(V low, V high) { return _mm512_ternarylogic_epi32(_mm512_set1_epi16(0xff), low, high, 0xca); }
-// The words 256 · high + low of the even lanes, and of the odd ones; and back.
-inline V even(V high, V low) { return blend(low, _mm512_slli_epi16(high, 8)); }
-inline V odd(V high, V low) { return blend(_mm512_srli_epi16(low, 8), high); }
-inline V even(V x) { return _mm512_and_si512(x, _mm512_set1_epi16(0xff)); }
-inline V odd(V x) { return _mm512_srli_epi16(x, 8); }
-inline V low_bytes(V even, V odd) { return blend(even, _mm512_slli_epi16(odd, 8)); }
-inline V high_bytes(V even, V odd) { return blend(_mm512_srli_epi16(even, 8), odd); }
-
-// The bytes of v that m names, in front of p. A store of 64 bytes: those below are not written yet.
-inline uint8_t* put_before(uint8_t* p, __mmask64 m, V v, V iota) {
-  int n = count(m);
-  V turned = _mm512_add_epi8(iota, bytes_of(static_cast<uint32_t>(n)));
-  store(p - 64, _mm512_permutexvar_epi8(turned, _mm512_maskz_compress_epi8(m, v)));
-  return p - n;
-}
-
-// x div f and x mod f for x < 256 f, by the reciprocal and one correction.
-inline void divide(V x, V reciprocal, V f, V& quotient, V& rest) {
-  V q = _mm512_mulhi_epu16(x, reciprocal), r = _mm512_sub_epi16(x, _mm512_mullo_epi16(q, f));
-  __mmask32 more = _mm512_cmpge_epu16_mask(r, f);
-  quotient = _mm512_mask_add_epi16(q, more, q, _mm512_set1_epi16(1));
-  rest = _mm512_mask_sub_epi16(r, more, r, f);
-}
-
-template <int Groups, class Lookup>
-void encode_rows(const Lookup& lookup, const uint8_t* symbols, const uint8_t* context, size_t rows,
-                 RansEncoder& encoder) {
-  alignas(64) uint8_t numbers[64];
-  for (int i = 0; i < 64; i++) numbers[i] = static_cast<uint8_t>(i);
-  const V iota = load(numbers);
-  V high[Groups], low[Groups];
-  for (int g = 0; g < Groups; g++)
-    high[g] = load(encoder.states.high + 64 * g), low[g] = load(encoder.states.low + 64 * g);
-  uint8_t *bytes = encoder.bytes, *escapes = encoder.escapes;
-  for (size_t row = rows * 64 * Groups; row > 0;) {
-    row -= 64 * Groups;
-#pragma GCC unroll 2
-    for (int g = Groups - 1; g >= 0; g--) {
-      V symbol = load(symbols + row + 64 * g);
-      const ToEncode t = lookup.find(symbol, context + row + 64 * g);
-      escapes = put_before(escapes, t.escaped, symbol, iota);
-      __mmask64 full = _mm512_cmpge_epu8_mask(high[g], t.frequency);
-      bytes = put_before(bytes, full, low[g], iota);
-      V l = _mm512_mask_mov_epi8(low[g], full, high[g]), h = _mm512_maskz_mov_epi8(~full, high[g]);
-      V quotient[2], rest[2];
-      divide(even(h, l), even(t.reciprocal_high, t.reciprocal_low), even(t.frequency), quotient[0], rest[0]);
-      divide(odd(h, l), odd(t.reciprocal_high, t.reciprocal_low), odd(t.frequency), quotient[1], rest[1]);
-      high[g] = _mm512_or_si512(quotient[0], _mm512_slli_epi16(quotient[1], 8));
-      V rank = _mm512_or_si512(rest[0], _mm512_slli_epi16(rest[1], 8));
-      __mmask64 upper = _mm512_cmpge_epu8_mask(rank, t.low_ranks);
-      low[g] = _mm512_add_epi8(rank, _mm512_mask_mov_epi8(t.low_start, upper, t.high_start));
-    }
-  }
-  for (int g = 0; g < Groups; g++)
-    store(encoder.states.high + 64 * g, high[g]), store(encoder.states.low + 64 * g, low[g]);
-  encoder.bytes = bytes, encoder.escapes = escapes;
-}
-
-template <int Groups, class Lookup>
-size_t decode_rows(const Lookup& lookup, uint8_t* symbols, const uint8_t* context, size_t rows, RansDecoder& decoder) {
-  V high[Groups], low[Groups];
-  for (int g = 0; g < Groups; g++)
-    high[g] = load(decoder.states.high + 64 * g), low[g] = load(decoder.states.low + 64 * g);
-  const uint8_t *bytes = decoder.bytes, *bytes_limit = decoder.bytes_limit;
-  const uint8_t *escapes = decoder.escapes, *escapes_limit = decoder.escapes_limit;
-  size_t row = 0;
-  for (; row < rows && bytes <= bytes_limit && escapes <= escapes_limit; row++) {
-#pragma GCC unroll 2
-    for (int g = 0; g < Groups; g++) {
-      size_t at = (row * Groups + g) * 64;
-      const ToDecode t = lookup.find(low[g], context + at);
-      V rank = _mm512_sub_epi8(low[g], t.start), h = high[g];
-      V x0 = _mm512_add_epi16(_mm512_mullo_epi16(even(t.frequency), even(h)), even(rank));
-      V x1 = _mm512_add_epi16(_mm512_mullo_epi16(odd(t.frequency), odd(h)), odd(rank));
-      V l = low_bytes(x0, x1);
-      h = high_bytes(x0, x1);
-      __mmask64 empty = _mm512_testn_epi8_mask(h, h);
-      high[g] = _mm512_mask_mov_epi8(h, empty, l);
-      low[g] = _mm512_mask_expand_epi8(l, empty, load(bytes));
-      bytes += count(empty);
-      store(symbols + at, _mm512_mask_expand_epi8(t.value, t.escaped, load(escapes)));
-      escapes += count(t.escaped);
-    }
-  }
-  for (int g = 0; g < Groups; g++)
-    store(decoder.states.high + 64 * g, high[g]), store(decoder.states.low + 64 * g, low[g]);
-  decoder.bytes = bytes, decoder.escapes = escapes;
-  return row;
-}
 
 void encode(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows,
             RansEncoder& encoder) noexcept {
-  auto with = [&](const auto& index_of_value) {
-    const EncodeTable lookup(table, index_of_value);
-    if (lanes == 64)
-      encode_rows<1>(lookup, symbols, symbols, rows, encoder);
-    else
-      encode_rows<2>(lookup, symbols, symbols, rows, encoder);
-  };
-  if (table.contiguous)
-    with(IndexOfValue(table));
-  else
-    with(Table256(table.index_of_value));
+  encode_with(table, lanes, rows, encoder, FromMemory{symbols});
 }
 
 size_t decode(const RansTable& table, uint32_t lanes, uint8_t* symbols, size_t rows, RansDecoder& decoder) noexcept {
-  const DecodeTable lookup(table);
-  return lanes == 64 ? decode_rows<1>(lookup, symbols, symbols, rows, decoder)
-                     : decode_rows<2>(lookup, symbols, symbols, rows, decoder);
+  return decode_with(table, lanes, rows, decoder, ToMemory{symbols});
 }
 
 void encode_classes(const RansClasses& classes, uint32_t lanes, const uint8_t* symbols, const uint8_t* context,
                     size_t rows, RansEncoder& encoder) noexcept {
   const EncodeClasses lookup(classes);
   if (lanes == 64)
-    encode_rows<1>(lookup, symbols, context, rows, encoder);
+    encode_rows<1>(lookup, context, rows, encoder, FromMemory{symbols});
   else
-    encode_rows<2>(lookup, symbols, context, rows, encoder);
+    encode_rows<2>(lookup, context, rows, encoder, FromMemory{symbols});
 }
 
 size_t decode_classes(const RansClasses& classes, uint32_t lanes, uint8_t* symbols, const uint8_t* context, size_t rows,
                       RansDecoder& decoder) noexcept {
   const DecodeClasses lookup(classes);
-  return lanes == 64 ? decode_rows<1>(lookup, symbols, context, rows, decoder)
-                     : decode_rows<2>(lookup, symbols, context, rows, decoder);
+  return lanes == 64 ? decode_rows<1>(lookup, context, rows, decoder, ToMemory{symbols})
+                     : decode_rows<2>(lookup, context, rows, decoder, ToMemory{symbols});
 }
 
 }  // namespace

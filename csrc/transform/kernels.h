@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "csrc/base/cpu.h"
+#include "csrc/base/dtype.h"
 
 namespace mithril {
 
@@ -42,6 +43,7 @@ struct Kernels {
 };
 
 const Kernels& kernels(Isa isa);
+KeyLayout key_layout(const DTypeInfo& dtype);
 const KeyKernels& key_kernels(Isa isa, KeyLayout layout, uint32_t joined);
 
 }  // namespace mithril

@@ -120,7 +120,7 @@ void join(Transform transform, const DTypeInfo& dtype, const uint8_t* const* pla
   kernels(isa()).join[static_cast<size_t>(layout_of(transform, dtype))](planes, symbols, raw);
 }
 
-static KeyLayout key_layout(const DTypeInfo& dtype) {
+KeyLayout key_layout(const DTypeInfo& dtype) {
   switch (dtype.component_bytes) {
     case 8: return KeyLayout::kFloat64;
     case 4: return KeyLayout::kFloat32;

@@ -1,0 +1,21 @@
+// What the AVX-512 kernels share; included under their target.
+#pragma once
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mithril::avx512 {
+
+namespace {
+
+using V = __m512i;
+
+inline V load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline void store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }
+inline V bytes_of(uint32_t b) { return _mm512_set1_epi8(static_cast<char>(b)); }
+inline V words_of(uint32_t w) { return _mm512_set1_epi16(static_cast<short>(w)); }
+
+}  // namespace
+
+}  // namespace mithril::avx512

@@ -1,0 +1,24 @@
+// Rows of keys decoded and joined, or split and encoded, in one loop: what waits for the states of rans is then hidden
+// by the rest of the work. Where there is a kernel for it, pieces go through it as far as it comes, and the usual way
+// from there on; both make the same bytes.
+#pragma once
+#include "csrc/coder/rans_kernels.h"
+#include "csrc/transform/kernels.h"
+
+namespace mithril {
+
+// The planes besides the key, all of them raw: the first one of `top_bits` bits, packed, then bytes. Pointers are those
+// of the first component. Both return how many rows they did.
+struct KeyRowKernels {
+  // From the last row to the first, until one has a key outside of the window or a symbol of more than top_bits.
+  size_t (*encode)(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base, const uint8_t* raw,
+                   size_t rows, uint8_t* const* planes, RansEncoder& encoder) noexcept;
+  // From the first row to the last, until the decoder is at a limit. Reads up to 64 bytes beyond what it decodes.
+  size_t (*decode)(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base,
+                   const uint8_t* const* planes, size_t rows, uint8_t* raw, RansDecoder& decoder) noexcept;
+};
+
+// Empty where there is none.
+KeyRowKernels key_row_kernels(Isa isa, KeyLayout layout, uint32_t joined);
+
+}  // namespace mithril
