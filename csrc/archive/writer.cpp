@@ -122,6 +122,7 @@ void ArchiveWriter::close_frame(Pending& tensor, std::vector<Piece>& pieces) {
 // Each thread encodes a block in a buffer that stays in its cache, waits until the offset of the block is known, which
 // is when those before it are encoded, and copies it there.
 void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
+  size_t threads = static_cast<size_t>(threads_ > 0 ? threads_ : default_threads());
   std::atomic<size_t> next{0}, known{0};  // jobs begun; jobs whose end is known
   std::atomic<bool> failed{false};
   uint64_t at = offset_;  // of job number `known`
@@ -130,7 +131,7 @@ void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
     std::shared_ptr<Scratch> scratch = scratch_->take();
     for (size_t i = next++; i < jobs.size() && !failed; i = next++) {
       jobs[i].out = buffer->data();
-      encode(jobs[i], *scratch);
+      encode(jobs, i, threads, *scratch);
       EncodedBlock& e = jobs[i].encoded;
       while (known.load(std::memory_order_acquire) != i) {
         if (failed) return;
@@ -140,12 +141,11 @@ void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
       uint8_t* to = memory_ + at;
       at += align64(e.stored_size);
       known.store(i + 1, std::memory_order_release);
-      stream_copy(to, e.data, e.stored_size);
+      std::memcpy(to, e.data, e.stored_size);
       e.data = to;
     }
     finish_streaming();
   };
-  size_t threads = static_cast<size_t>(threads_ > 0 ? threads_ : default_threads());
   parallel_for(threads, threads_, [&](size_t i) {
     try {
       work(i);
@@ -156,7 +156,9 @@ void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
   });
 }
 
-void ArchiveWriter::encode(Job& job, Scratch& scratch) const {
+void ArchiveWriter::encode(std::vector<Job>& jobs, size_t i, size_t ahead, Scratch& scratch) const {
+  Job& job = jobs[i];
+  scratch.next = i + ahead < jobs.size() ? raw_of(jobs[i + ahead]) : nullptr;
   const DTypeInfo& dtype = info(job.tensor->view.dtype);
   job.encoded = encode_block(raw_of(job), job.elements, dtype, options_, scratch, job.out);
 }
@@ -204,7 +206,7 @@ void ArchiveWriter::encode_batch(std::vector<Piece>& pieces) {
   if (memory_)
     encode_to_memory(jobs);
   else
-    parallel_for(jobs.size(), threads_, [&](size_t i) { encode(jobs[i], *scratch_->take()); });
+    parallel_for(jobs.size(), threads_, [&](size_t i) { encode(jobs, i, 1, *scratch_->take()); });
   pending_bytes_ -= raw;
 
   size_t next = 0;

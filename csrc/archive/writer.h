@@ -82,7 +82,7 @@ class ArchiveWriter {
   void close_frame(Pending& tensor, std::vector<Piece>& pieces);
   void encode_batch(std::vector<Piece>& pieces);
   void encode_to_memory(std::vector<Job>& jobs);
-  void encode(Job& job, Scratch& scratch) const;
+  void encode(std::vector<Job>& jobs, size_t i, size_t ahead, Scratch& scratch) const;
   static const uint8_t* raw_of(const Job& job);
   void settle(Job& job);
   std::vector<Piece> produce();

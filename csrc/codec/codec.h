@@ -42,6 +42,7 @@ struct Scratch {
   Buffer joined{8 * kPiece};          // a piece on its way out
   Buffer pieces{kMaxPlanes * (kPiece + kRansMaxLanes)};
   RansModel key_model, candidate_model;
+  const uint8_t* next = nullptr;  // what this thread will probably encode after a block, to be fetched meanwhile
   CoderScratch coder;
 };
 

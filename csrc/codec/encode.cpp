@@ -183,6 +183,7 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
     if (treatment[k] == Treatment::kRans) rans[k].emplace(n, scratch.coder.rans[k], rans_kernels(isa()));
   }
   // Pieces can go through the kernels of rows when all planes are raw but for the key.
+  const uint8_t* next = scratch.next ? scratch.next : raw;
   KeyRowKernels rows{};
   if (rans[planes.key()]) rows = key_row_kernels(isa(), key_layout(dtype), form.joined);
   for (uint32_t k = 0; k < planes.key(); k++)
@@ -195,8 +196,8 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
       size -= rans[planes.key()]->put_rows(
           begin, size, [&](const RansTable& table, uint32_t lanes, uint64_t from, uint64_t n, RansEncoder& encoder) {
             for (uint32_t k = 0; k < planes.key(); k++) at[k] = out + place[k] + from / 8 * planes.list.symbol_bits[k];
-            return rows.encode(table, lanes, planes.list.symbol_bits[0], form.base, raw + from * width, n, at.data(),
-                               encoder);
+            return rows.encode(table, lanes, planes.list.symbol_bits[0], form.base, raw + from * width,
+                               next + from * width, n, at.data(), encoder);
           });
       if (size == 0) {
         if (begin == 0) break;

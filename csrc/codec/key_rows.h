@@ -10,9 +10,10 @@ namespace mithril {
 // The planes besides the key, all of them raw: the first one of `top_bits` bits, packed, then bytes. Pointers are those
 // of the first component. Both return how many rows they did.
 struct KeyRowKernels {
-  // From the last row to the first, until one has a key outside of the window or a symbol of more than top_bits.
+  // From the last row to the first, until one has a key outside of the window or a symbol of more than top_bits. `next`
+  // is fetched into a cache, as many bytes as are coded; it may be any address.
   size_t (*encode)(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base, const uint8_t* raw,
-                   size_t rows, uint8_t* const* planes, RansEncoder& encoder) noexcept;
+                   const uint8_t* next, size_t rows, uint8_t* const* planes, RansEncoder& encoder) noexcept;
   // From the first row to the last, until the decoder is at a limit. Reads up to 64 bytes beyond what it decodes.
   size_t (*decode)(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base,
                    const uint8_t* const* planes, size_t rows, uint8_t* raw, RansDecoder& decoder) noexcept;

@@ -20,7 +20,7 @@ namespace {
 
 template <class Form>
 struct Source {
-  const uint8_t* raw;
+  const uint8_t *raw, *next;
   uint8_t* const* planes;
   uint32_t bits;
   V before = {};
@@ -28,8 +28,8 @@ struct Source {
   __m128i shift;
   __mmask64 bytes;
 
-  Source(const uint8_t* from, uint8_t* const* to, uint32_t top_bits, uint32_t base)
-      : raw(from), planes(to), bits(top_bits), before(words_of(base + 1)) {
+  Source(const uint8_t* from, const uint8_t* then, uint8_t* const* to, uint32_t top_bits, uint32_t base)
+      : raw(from), next(then), planes(to), bits(top_bits), before(words_of(base + 1)) {
     close = load(kBitsShuffles.pack[bits]);
     pairs = words_of(1 | 1u << (8 + bits)), fours = _mm512_set1_epi32(1 | 1 << (16 + 2 * bits));
     low = _mm512_set1_epi64((int64_t{1} << 4 * bits) - 1), unused = bytes_of(0xffu << bits & 0xff);
@@ -43,6 +43,7 @@ struct Source {
     V top[Groups];
     for (size_t g = 0; g < Groups; g++) {
       size_t i = at + 64 * g;
+      for (size_t k = 0; k < Form::kWidth; k++) _mm_prefetch(next + Form::kWidth * i + 64 * k, _MM_HINT_T1);
       bad |= Form::split(raw + Form::kWidth * i, before, row[g], top[g], planes + 1, i);
       bad |= _mm512_test_epi8_mask(top[g], unused);
     }
@@ -79,9 +80,9 @@ struct Sink {
 
 template <class Form>
 constexpr KeyRowKernels rows_of() {
-  return {[](const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base, const uint8_t* raw, size_t rows,
-             uint8_t* const* planes, RansEncoder& encoder) noexcept {
-            return encode_with(table, lanes, rows, encoder, Source<Form>(raw, planes, top_bits, base));
+  return {[](const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base, const uint8_t* raw,
+             const uint8_t* next, size_t rows, uint8_t* const* planes, RansEncoder& encoder) noexcept {
+            return encode_with(table, lanes, rows, encoder, Source<Form>(raw, next, planes, top_bits, base));
           },
           [](const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base, const uint8_t* const* planes,
              size_t rows, uint8_t* raw, RansDecoder& decoder) noexcept {
