@@ -59,6 +59,7 @@ static void complete_entries(RansTable& table) {
     table.reciprocal_high[k] = static_cast<uint8_t>(reciprocal >> 8);
     if (k < escape) table.index_of_value[table.value[k]] = static_cast<uint8_t>(k);
   }
+  table.small_frequencies = *std::max_element(table.frequency, table.frequency + table.size) < 128;
   table.contiguous = true;
   for (uint32_t k = 1; k < escape; k++) table.contiguous = table.contiguous && table.value[k] == table.value[0] + k;
 }
@@ -67,14 +68,15 @@ static void complete_cells(RansTable& table) {
   table.uneven_count = 0;
   for (uint32_t c = 0; c < 16; c++) {
     const uint8_t* indices = table.index_of_turn + 16 * c;
-    uint32_t last = 255;
-    if (indices[15] != indices[0])
-      for (last = 16 * c; table.index_of_turn[last + 1] == indices[0];) last++;
-    table.cell_base[c] = static_cast<uint8_t>(indices[0] + 1), table.cell_last[c] = static_cast<uint8_t>(last);
-    bool even = indices[15] == indices[0];
-    if (indices[15] == indices[0] + 1)
-      for (even = true, last++; last < 16 * c + 16; last++) even = even && table.index_of_turn[last] == indices[15];
-    for (uint32_t i = 0; i < 16 && indices[15] == indices[0]; i++) even = even && indices[i] == indices[0];
+    table.cell_base[c] = indices[0];
+    table.cell_last[0][c] = table.cell_last[1][c] = 255;
+    uint32_t changes = 0;
+    bool even = true;
+    for (uint32_t i = 1; i < 16; i++) {
+      if (indices[i] == indices[i - 1]) continue;
+      even = even && indices[i] == indices[i - 1] + 1 && changes < 2;
+      if (even) table.cell_last[changes++][c] = static_cast<uint8_t>(16 * c + i - 1);
+    }
     if (!even) table.uneven[table.uneven_count++] = static_cast<uint8_t>(c);
   }
 }

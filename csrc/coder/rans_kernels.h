@@ -26,10 +26,11 @@ struct RansTable {
   alignas(64) uint8_t index_of_slot[256];
   alignas(64) uint8_t index_of_turn[256];   // the same by the slot turned left by one bit, where entries lie together
   alignas(64) uint8_t index_of_value[256];  // size - 1, the escape, for values that have no entry
-  // Of 16 turned slots the index mostly changes once at most, after cell_last (from cell_base - 1); the other cells are
-  // listed in `uneven`.
-  alignas(16) uint8_t cell_base[16], cell_last[16], uneven[16];
+  // Of 16 turned slots the index is mostly that of the first, cell_base, and one more after each of the slots cell_last
+  // (255 where it stays); the other cells are listed in `uneven`.
+  alignas(16) uint8_t cell_base[16], cell_last[2][16], uneven[16];
   uint32_t uneven_count;
+  bool small_frequencies;  // all below 128
   bool contiguous;  // value[k] = value[0] + k, but for the escape
 };
 

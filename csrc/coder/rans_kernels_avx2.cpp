@@ -33,6 +33,10 @@ inline V sub16(V a, V b) { return _mm256_sub_epi16(a, b); }
 inline V multiply16(V a, V b) { return _mm256_mullo_epi16(a, b); }
 inline V high_multiply16(V a, V b) { return _mm256_mulhi_epu16(a, b); }
 inline V above16(V a, V b) { return _mm256_cmpgt_epi16(a, b); }
+inline V multiply_add8(V a, V b) { return _mm256_maddubs_epi16(a, b); }
+inline V unpack_low8(V a, V b) { return _mm256_unpacklo_epi8(a, b); }
+inline V unpack_high8(V a, V b) { return _mm256_unpackhi_epi8(a, b); }
+inline V pack8(V a, V b) { return _mm256_packus_epi16(a, b); }
 template <int N>
 inline V left16(V a) {
   return _mm256_slli_epi16(a, N);
@@ -43,6 +47,7 @@ inline V right16(V a) {
 }
 inline V shuffle(V t, V i) { return _mm256_shuffle_epi8(t, i); }
 inline V select(V if_clear, V if_set, V mask) { return _mm256_blendv_epi8(if_clear, if_set, mask); }  // by top bits
+constexpr bool kSelects = true;
 inline uint32_t mask_of(V v) { return static_cast<uint32_t>(_mm256_movemask_epi8(v)); }
 inline bool any(V v) { return !_mm256_testz_si256(v, v); }
 

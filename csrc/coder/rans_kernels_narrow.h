@@ -3,8 +3,9 @@
 // 16 bytes, and bytes are packed and spread eight at a time.
 //
 //   load store load16 (16 bytes, repeated) bytes_of words_of add8 sub8 saturating_add8 max8 min8 equal8 above8 (signed)
-//   add16 sub16 multiply16 high_multiply16 above16 (signed) left16<n> right16<n> shuffle select(if_clear, if_set, mask)
-//   mask_of any put_before take
+//   add16 sub16 multiply16 high_multiply16 above16 (signed) multiply_add8 (unsigned · signed) left16<n> right16<n>
+//   unpack_low8 unpack_high8 pack8 shuffle kSelects select(if_clear, if_set, mask) mask_of any put_before
+//   take (zero elsewhere)
 
 namespace mithril::scalar {
 void encode_classes(const RansClasses&, uint32_t, const uint8_t*, const uint8_t*, size_t, RansEncoder&) noexcept;
@@ -17,15 +18,25 @@ namespace {
 
 inline V at_least(V a, V b) { return equal8(max8(a, b), a); }  // unsigned bytes
 
-// An index below 16, 32 or 64, prepared for look-ups.
-template <int Size>
+// Bytes of v within a page of 16 as 0x70 to 0x7f, others as 0x80 and more, which a shuffle turns to zero.
+inline V in_page(V v, V page) { return saturating_add8(v ^ page, bytes_of(0x70)); }
+
+// An index below 16, 32 or 64, prepared for look-ups: where bytes can be selected by their top bits, bits 4 and 5 on
+// top; else the index in each page.
+template <int Size, bool Selects = kSelects>
 struct Index {
   V i, odd, upper;
   explicit Index(V index) : i(index) {
-    if (Size > 16) odd = left16<3>(index);    // bit 4 on top
-    if (Size > 32) upper = left16<2>(index);  // bit 5 on top
-    if (kWidth == 16 && Size > 16) odd = above8(V{}, odd);
-    if (kWidth == 16 && Size > 32) upper = above8(V{}, upper);
+    if (Size > 16) odd = left16<3>(index);
+    if (Size > 32) upper = left16<2>(index);
+  }
+};
+template <int Size>
+struct Index<Size, false> {
+  V in[Size / 16];
+  explicit Index(V index) {
+    in[0] = Size > 16 ? saturating_add8(index, bytes_of(0x70)) : index;
+    for (uint32_t j = 1; j < Size / 16; j++) in[j] = in_page(index, bytes_of(16 * j));
   }
 };
 
@@ -35,11 +46,28 @@ struct Table {
   explicit Table(const uint8_t* p) {
     for (int j = 0; j < Size / 16; j++) t[j] = load16(p + 16 * j);
   }
-  V operator[](const Index<Size>& k) const {
+  V operator[](const Index<Size, true>& k) const {
     V v = shuffle(t[0], k.i);
     if constexpr (Size > 16) v = select(v, shuffle(t[1], k.i), k.odd);
     if constexpr (Size > 32) v = select(v, select(shuffle(t[2], k.i), shuffle(t[3], k.i), k.odd), k.upper);
     return v;
+  }
+  V operator[](const Index<Size, false>& k) const {
+    V v = shuffle(t[0], k.in[0]);
+    for (int j = 1; j < Size / 16; j++) v |= shuffle(t[j], k.in[j]);
+    return v;
+  }
+};
+
+// What differs between the lower and the upper half of the slots, where `upper` has the top bit, or all, of each byte.
+template <int Size>
+struct Starts {
+  Table<Size> low, high;
+  Starts(const RansTable& t) : low(t.low_start), high(t.high_start) {
+    for (int j = 0; j < Size / 16 && !kSelects; j++) high.t[j] ^= low.t[j];
+  }
+  V at(const Index<Size>& k, V upper) const {
+    return kSelects ? select(low[k], high[k], upper) : low[k] ^ (high[k] & upper);
   }
 };
 
@@ -57,9 +85,7 @@ struct IndexOfValue {
   }
   V operator[](V value) const {
     V k = escape;
-    for (int i = 0; i < pages; i++)
-      // 0x70 to 0x7f within the page, above it 0x80 and more, which a shuffle turns to zero.
-      k ^= shuffle(table[i], saturating_add8(value ^ page[i], bytes_of(0x70)));
+    for (int i = 0; i < pages; i++) k ^= shuffle(table[i], in_page(value, page[i]));
     return k;
   }
 };
@@ -72,21 +98,23 @@ struct IndexInRow {
 };
 
 // The index of a slot, looked up by the slot turned left, where the entries lie together: within a cell of 16 the index
-// mostly changes once at most, after `last`; the other cells have a shuffle each.
+// mostly changes twice at most; the other cells have a shuffle each. Bytes are compared as signed ones.
 struct IndexOfSlot {
-  V base, last, table[16], cell[16];
+  V base, last[2], table[16], cell[16];
   int others = 0;
   explicit IndexOfSlot(const RansTable& t) {
-    base = load16(t.cell_base), last = load16(t.cell_last);
+    base = load16(t.cell_base);
+    for (int i = 0; i < 2; i++) last[i] = load16(t.cell_last[i]) ^ bytes_of(0x80);
     for (; others < static_cast<int>(t.uneven_count); others++) {
       table[others] = load16(t.index_of_turn + 16 * t.uneven[others]);
       cell[others] = bytes_of(t.uneven[others]);
     }
   }
-  V operator[](V slot) const {
-    V turned = add8(slot, slot) | (right16<7>(slot) & bytes_of(1));
+  V at(V slot, V upper) const {  // upper: all bits of the slots from 128 on
+    V turned = sub8(add8(slot, slot), upper), from = turned ^ bytes_of(0x80);
     V c = right16<4>(turned) & bytes_of(15);
-    V k = add8(shuffle(base, c), at_least(shuffle(last, c), turned));
+    V k = sub8(shuffle(base, c), above8(from, shuffle(last[0], c)));
+    k = sub8(k, above8(from, shuffle(last[1], c)));
     V within = turned & bytes_of(15);
     for (int i = 0; i < others; i++) {
       V here = equal8(c, cell[i]);
@@ -115,8 +143,9 @@ inline void divide(V x, V reciprocal, V f, V& quotient, V& rest) {
 template <int Groups, int Size, class IndexOf>
 void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
   const IndexOf index_of_value(table);
-  const Table<Size> frequency(table.frequency), low_ranks(table.low_ranks), low_start(table.low_start),
-      high_start(table.high_start), reciprocal_low(table.reciprocal_low), reciprocal_high(table.reciprocal_high);
+  const Table<Size> frequency(table.frequency), low_ranks(table.low_ranks), reciprocal_low(table.reciprocal_low),
+      reciprocal_high(table.reciprocal_high);
+  const Starts<Size> start(table);
   V high[Groups], low[Groups];
   for (int g = 0; g < Groups; g++)
     high[g] = load(encoder.states.high + kWidth * g), low[g] = load(encoder.states.low + kWidth * g);
@@ -138,8 +167,7 @@ void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, Ra
       divide(odd(h, l), odd(rh, rl), odd(f), quotient[1], rest[1]);
       high[g] = quotient[0] | left16<8>(quotient[1]);
       V rank = rest[0] | left16<8>(rest[1]);
-      V upper = at_least(rank, low_ranks[k]);
-      low[g] = add8(rank, select(low_start[k], high_start[k], upper));
+      low[g] = add8(rank, start.at(k, at_least(rank, low_ranks[k])));
     }
   }
   for (int g = 0; g < Groups; g++)
@@ -147,11 +175,26 @@ void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, Ra
   encoder.bytes = bytes, encoder.escapes = escapes;
 }
 
-template <int Groups, int Size, bool Contiguous>
+// The bytes of f · high + rank: in words of pairs of bytes while f is below 128, else of the even and the odd lanes.
+template <bool SmallFrequencies>
+inline void advance(V f, V high, V rank, V& new_high, V& new_low) {
+  if constexpr (SmallFrequencies) {
+    const V one = bytes_of(1);
+    V a = multiply_add8(unpack_low8(high, one), unpack_low8(f, rank));
+    V b = multiply_add8(unpack_high8(high, one), unpack_high8(f, rank));
+    new_low = pack8(even(a), even(b)), new_high = pack8(odd(a), odd(b));
+  } else {
+    V a = add16(multiply16(even(f), even(high)), even(rank));
+    V b = add16(multiply16(odd(f), odd(high)), odd(rank));
+    new_low = low_bytes(a, b), new_high = high_bytes(a, b);
+  }
+}
+
+template <int Groups, int Size, bool Contiguous, bool SmallFrequencies>
 size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDecoder& decoder) {
   const IndexOfSlot index_of_slot(table);
-  const Table<Size> frequency(table.frequency), low_start(table.low_start), high_start(table.high_start),
-      value(table.value);
+  const Table<Size> frequency(table.frequency), value(table.value);
+  const Starts<Size> start(table);
   const V escape = bytes_of(table.size - 1), first_value = bytes_of(table.value[0]);
   V high[Groups], low[Groups];
   for (int g = 0; g < Groups; g++)
@@ -162,19 +205,15 @@ size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDe
   for (; row < rows && bytes <= bytes_limit && escapes <= escapes_limit; row++, symbols += kWidth * Groups) {
 #pragma GCC unroll 4
     for (int g = 0; g < Groups; g++) {
-      V index = index_of_slot[low[g]], upper = above8(V{}, low[g]), h = high[g];
+      V upper = above8(V{}, low[g]), index = index_of_slot.at(low[g], upper), h, l;
       const Index<Size> k(index);
-      V f = frequency[k], symbol = Contiguous ? add8(index, first_value) : value[k];
-      V rank = sub8(low[g], select(low_start[k], high_start[k], upper));
-      V x0 = add16(multiply16(even(f), even(h)), even(rank));
-      V x1 = add16(multiply16(odd(f), odd(h)), odd(rank));
-      V l = low_bytes(x0, x1);
-      h = high_bytes(x0, x1);
+      V symbol = Contiguous ? add8(index, first_value) : value[k];
+      advance<SmallFrequencies>(frequency[k], high[g], sub8(low[g], start.at(k, upper)), h, l);
       V empty = equal8(h, V{});
-      high[g] = select(h, l, empty);
-      low[g] = select(l, take(bytes, mask_of(empty)), empty);
+      high[g] = h | (l & empty);
+      low[g] = (l & ~empty) | take(bytes, mask_of(empty));
       V is_escape = equal8(index, escape);
-      if (uint32_t escaped = mask_of(is_escape)) symbol = select(symbol, take(escapes, escaped), is_escape);
+      if (uint32_t escaped = mask_of(is_escape)) symbol = (symbol & ~is_escape) | take(escapes, escaped);
       store(symbols + kWidth * g, symbol);
     }
   }
@@ -198,8 +237,9 @@ void encode_sized(const RansTable& table, uint32_t lanes, const uint8_t* symbols
 
 template <int Groups, int Size>
 size_t decode_grouped(const RansTable& table, uint8_t* symbols, size_t rows, RansDecoder& decoder) {
-  return table.contiguous ? decode_rows<Groups, Size, true>(table, symbols, rows, decoder)
-                          : decode_rows<Groups, Size, false>(table, symbols, rows, decoder);
+  if (!table.small_frequencies) return decode_rows<Groups, Size, false, false>(table, symbols, rows, decoder);
+  return table.contiguous ? decode_rows<Groups, Size, true, true>(table, symbols, rows, decoder)
+                          : decode_rows<Groups, Size, false, true>(table, symbols, rows, decoder);
 }
 
 template <int Size>

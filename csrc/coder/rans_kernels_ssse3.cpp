@@ -31,6 +31,10 @@ inline V sub16(V a, V b) { return _mm_sub_epi16(a, b); }
 inline V multiply16(V a, V b) { return _mm_mullo_epi16(a, b); }
 inline V high_multiply16(V a, V b) { return _mm_mulhi_epu16(a, b); }
 inline V above16(V a, V b) { return _mm_cmpgt_epi16(a, b); }
+inline V multiply_add8(V a, V b) { return _mm_maddubs_epi16(a, b); }
+inline V unpack_low8(V a, V b) { return _mm_unpacklo_epi8(a, b); }
+inline V unpack_high8(V a, V b) { return _mm_unpackhi_epi8(a, b); }
+inline V pack8(V a, V b) { return _mm_packus_epi16(a, b); }
 template <int N>
 inline V left16(V a) {
   return _mm_slli_epi16(a, N);
@@ -41,6 +45,7 @@ inline V right16(V a) {
 }
 inline V shuffle(V t, V i) { return _mm_shuffle_epi8(t, i); }
 inline V select(V if_clear, V if_set, V mask) { return (if_clear & ~mask) | (if_set & mask); }  // by whole bytes
+constexpr bool kSelects = false;  // with no more than ands and ors
 inline uint32_t mask_of(V v) { return static_cast<uint32_t>(_mm_movemask_epi8(v)); }
 inline bool any(V v) { return mask_of(equal8(v, V{})) != 0xffff; }
 
