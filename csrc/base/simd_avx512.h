@@ -10,6 +10,7 @@ namespace mithril::avx512 {
 namespace {
 
 using V = __m512i;
+constexpr size_t kWidth = 64, kRegisters = 32;
 
 inline V load(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }

@@ -171,11 +171,11 @@ static void decode_planes(const Recipe& recipe, const StreamRecord* streams, con
     uint64_t done = 0;
     if (rows.decode) {
       for (uint32_t k = first; k < count; k++) planes[k - first] = readers[k].raw_at(begin);
-      done = readers[count - 1].rans()->next_rows(size, [&](const RansTable& table, uint32_t lanes, uint64_t n,
-                                                            RansDecoder& decoder) {
-        return rows.decode(table, lanes, recipe.planes.symbol_bits[first], KeyForm::of(recipe.parameter).base, planes, n,
-                           joined, decoder);
-      });
+      done = readers[count - 1].rans()->next_rows(
+          size, [&](const RansTable& table, uint32_t lanes, uint64_t n, RansDecoder& decoder) {
+            return rows.decode(table, lanes, recipe.planes.symbol_bits[first], KeyForm::of(recipe.parameter).base,
+                               planes, n, joined, decoder);
+          });
     }
     if (done < size) {
       for (uint32_t k = count; k-- > first;) {  // a context is a later plane

@@ -5,6 +5,12 @@
 namespace mithril {
 
 #ifdef MITHRIL_SIMD
+namespace ssse3 {
+extern const KeyRowKernels kKeyRows[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
+}
+namespace avx2 {
+extern const KeyRowKernels kKeyRows[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
+}
 namespace avx512 {
 extern const KeyRowKernels kKeyRows[static_cast<size_t>(KeyLayout::kCount)][kMaxJoined + 1];
 }
@@ -12,7 +18,10 @@ extern const KeyRowKernels kKeyRows[static_cast<size_t>(KeyLayout::kCount)][kMax
 
 KeyRowKernels key_row_kernels(Isa isa, KeyLayout layout, uint32_t joined) {
 #ifdef MITHRIL_SIMD
-  if (isa == Isa::kAvx512) return avx512::kKeyRows[static_cast<size_t>(layout)][joined];
+  const size_t k = static_cast<size_t>(layout);
+  if (isa == Isa::kAvx512) return avx512::kKeyRows[k][joined];
+  if (isa == Isa::kAvx2) return avx2::kKeyRows[k][joined];
+  if (isa == Isa::kSsse3) return ssse3::kKeyRows[k][joined];
 #endif
   static_cast<void>(isa), static_cast<void>(layout), static_cast<void>(joined);
   return {};

@@ -19,7 +19,7 @@ struct KeyRowKernels {
                    const uint8_t* const* planes, size_t rows, uint8_t* raw, RansDecoder& decoder) noexcept;
 };
 
-// Empty where there is none.
+// Null where there is none, or it would be no faster.
 KeyRowKernels key_row_kernels(Isa isa, KeyLayout layout, uint32_t joined);
 
 }  // namespace mithril

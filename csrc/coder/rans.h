@@ -96,8 +96,8 @@ class RansDecoding {
                const RansKernels& kernels);
   // The next `count` symbols, a multiple of kRansUnit but for the last piece.
   void next(uint8_t* out, const uint8_t* context, uint64_t count);
-  // As many of them as `decode`(table, lanes, rows, decoder), which returns how many rows it has decoded, can do; returns
-  // how many symbols. The rest is left to next().
+  // As many of them as `decode`(table, lanes, rows, decoder), which returns how many rows it has decoded, can do;
+  // returns how many symbols. The rest is left to next().
   template <class Decode>
   uint64_t next_rows(uint64_t count, const Decode& decode) {
     if (has_classes()) return 0;

@@ -31,7 +31,7 @@ struct RansTable {
   alignas(16) uint8_t cell_base[16], cell_last[2][16], uneven[16];
   uint32_t uneven_count;
   bool small_frequencies;  // all below 128
-  bool contiguous;  // value[k] = value[0] + k, but for the escape
+  bool contiguous;         // value[k] = value[0] + k, but for the escape
 };
 
 // Tables chosen symbol by symbol: that of class_of[context].

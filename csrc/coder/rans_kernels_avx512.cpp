@@ -1,4 +1,3 @@
-// The rans kernels on symbols in memory: see rans_rows_avx512.h.
 #include "csrc/base/simd.h"
 #include "csrc/coder/rans_kernels.h"
 #ifdef MITHRIL_SIMD
@@ -13,32 +12,12 @@
 
 #include "csrc/coder/rans_rows_avx512.h"
 
+#define MITHRIL_ISA_NAMESPACE avx512
+#include "csrc/coder/rans_kernels_shuffled.h"
+
 namespace mithril::avx512 {
 
 namespace {
-
-// The symbols of a row where they lie.
-struct FromMemory {
-  const uint8_t* symbols;
-  template <size_t Groups>
-  bool operator()(size_t at, V (&row)[Groups]) const {
-    for (size_t g = 0; g < Groups; g++) row[g] = load(symbols + at + 64 * g);
-    return true;
-  }
-};
-struct ToMemory {
-  uint8_t* symbols;
-  void operator()(size_t at, V row) const { store(symbols + at, row); }
-};
-
-void encode(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows,
-            RansEncoder& encoder) noexcept {
-  encode_with(table, lanes, rows, encoder, FromMemory{symbols});
-}
-
-size_t decode(const RansTable& table, uint32_t lanes, uint8_t* symbols, size_t rows, RansDecoder& decoder) noexcept {
-  return decode_with(table, lanes, rows, decoder, ToMemory{symbols});
-}
 
 void encode_classes(const RansClasses& classes, uint32_t lanes, const uint8_t* symbols, const uint8_t* context,
                     size_t rows, RansEncoder& encoder) noexcept {

@@ -60,7 +60,7 @@ class EncodeTable {
         reciprocal_low_(t.reciprocal_low),
         reciprocal_high_(t.reciprocal_high),
         escape_(bytes_of(t.size - 1)) {}
-  ToEncode find(V symbol, const uint8_t*) const {
+  ToEncode find(V symbol, const uint8_t*, size_t) const {
     V k = index_of_value_[symbol];
     return {frequency_[k],
             low_ranks_[k],
@@ -86,7 +86,7 @@ class DecodeTable {
         high_start_(t.high_start),
         value_(t.value),
         escape_(bytes_of(t.size - 1)) {}
-  ToDecode find(V slot, const uint8_t*) const {
+  ToDecode find(V slot, const uint8_t*, size_t) const {
     __mmask64 upper = _mm512_movepi8_mask(slot);
     V k = index_of_slot_.at(slot, upper);
     return {frequency_[k], _mm512_mask_mov_epi8(low_start_[k], upper, high_start_[k]), value_[k],
@@ -103,8 +103,8 @@ class DecodeTable {
 class EncodeClasses {
  public:
   explicit EncodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
-  ToEncode find(V symbol, const uint8_t* context) const {
-    V of = class_of_[load(context)];
+  ToEncode find(V symbol, const uint8_t* context, size_t at) const {
+    V of = class_of_[load(context + at)];
     ToEncode all = one_of(0, symbol);
     for (uint32_t c = 1; c < classes_.count; c++) {
       __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
@@ -123,7 +123,7 @@ class EncodeClasses {
  private:
   ToEncode one_of(uint32_t c, V symbol) const {
     const RansTable& table = classes_.tables[c];
-    return EncodeTable<Table256>(table, Table256(table.index_of_value)).find(symbol, nullptr);
+    return EncodeTable<Table256>(table, Table256(table.index_of_value)).find(symbol, nullptr, 0);
   }
   const RansClasses& classes_;
   Table256 class_of_;
@@ -132,12 +132,12 @@ class EncodeClasses {
 class DecodeClasses {
  public:
   explicit DecodeClasses(const RansClasses& c) : classes_(c), class_of_(c.class_of) {}
-  ToDecode find(V slot, const uint8_t* context) const {
-    V of = class_of_[load(context)];
-    ToDecode all = DecodeTable(classes_.tables[0]).find(slot, nullptr);
+  ToDecode find(V slot, const uint8_t* context, size_t at) const {
+    V of = class_of_[load(context + at)];
+    ToDecode all = DecodeTable(classes_.tables[0]).find(slot, nullptr, 0);
     for (uint32_t c = 1; c < classes_.count; c++) {
       __mmask64 m = _mm512_cmpeq_epi8_mask(of, bytes_of(c));
-      ToDecode one = DecodeTable(classes_.tables[c]).find(slot, nullptr);
+      ToDecode one = DecodeTable(classes_.tables[c]).find(slot, nullptr, 0);
       all.frequency = _mm512_mask_mov_epi8(all.frequency, m, one.frequency);
       all.start = _mm512_mask_mov_epi8(all.start, m, one.start);
       all.value = _mm512_mask_mov_epi8(all.value, m, one.value);
@@ -202,7 +202,7 @@ size_t encode_rows(const Lookup& lookup, const uint8_t* context, size_t rows, Ra
     if (!source(row, symbols)) break;
 #pragma GCC unroll 2
     for (int g = Groups - 1; g >= 0; g--) {
-      const ToEncode t = lookup.find(symbols[g], context + row + 64 * g);
+      const ToEncode t = lookup.find(symbols[g], context, row + 64 * g);
       escapes = put_before(escapes, t.escaped, symbols[g], iota);
       __mmask64 full = _mm512_cmpge_epu8_mask(high[g], t.frequency);
       bytes = put_before(bytes, full, low[g], iota);
@@ -235,7 +235,7 @@ size_t decode_rows(const Lookup& lookup, const uint8_t* context, size_t rows, Ra
 #pragma GCC unroll 2
     for (int g = 0; g < Groups; g++) {
       size_t at = (row * Groups + g) * 64;
-      const ToDecode t = lookup.find(low[g], context + at);
+      const ToDecode t = lookup.find(low[g], context, at);
       V rank = _mm512_sub_epi8(low[g], t.start), h = high[g];
       V x0 = _mm512_add_epi16(_mm512_mullo_epi16(even(t.frequency), even(h)), even(rank));
       V x1 = _mm512_add_epi16(_mm512_mullo_epi16(odd(t.frequency), odd(h)), odd(rank));

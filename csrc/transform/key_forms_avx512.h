@@ -2,8 +2,8 @@
 // file. A form says, for a float type and J bits of the mantissa in the key: the bytes of a component, how many planes
 // of bytes there are between the first plane ("top") and the key, whether there is a plane key_high, and
 //
-//   split(raw, before, key, top, bytes, i) → not 0 when a key lies outside of the window: then key is not what it ought
-//                                            to be
+//   split(raw, before, key, top, bytes, i, bad)   bad: something when a key lies outside of the window; then key is not
+//                                                 what it ought to be
 //   join(key, top, bytes, i, before, raw)
 //
 // where the planes of bytes are at bytes[k] + i, and `before` is the window's base and 1, in words.
@@ -36,24 +36,28 @@ inline V pick(V a, const uint16_t (&words)[32], V b) {
   return _mm512_permutex2var_epi16(a, _mm512_loadu_si512(words), b);
 }
 
+using Bad = uint64_t;
+inline bool is_bad(Bad bad) { return bad != 0; }
+inline Bad bad_bits(V v, V bits) { return _mm512_test_epi8_mask(v, bits); }
+
 // Sign, 8 exponent bits and 7 mantissa bits in words: a bfloat16, or the upper half of a float32.
 template <uint32_t J>
 struct Words {
   static constexpr uint32_t kShift = 7 - J, kKeyBits = 8 + J;
 
   // Bytes of key and rest in words.
-  static uint32_t split(V x, V before, V& key, V& rest) {
+  static void split(V x, V before, V& key, V& rest, Bad& bad) {
     // Mantissa bits as they are, the sign above them.
     rest = _mm512_ternarylogic_epi32(words_of((1 << kShift) - 1), x, _mm512_srli_epi16(x, 8 + J), 0xca);
     V t = _mm512_and_si512(_mm512_srli_epi16(x, kShift), words_of((1 << kKeyBits) - 1));
     if constexpr (J == 0) {
       key = t;
-      return 0;
+    } else {
+      V v = _mm512_sub_epi16(t, before);
+      __mmask32 zero = _mm512_testn_epi16_mask(t, t);
+      key = _mm512_mask_mov_epi16(v, zero, words_of(255));
+      bad |= _mm512_mask_cmpge_epu16_mask(~zero, v, words_of(255));
     }
-    V v = _mm512_sub_epi16(t, before);
-    __mmask32 zero = _mm512_testn_epi16_mask(t, t);
-    key = _mm512_mask_mov_epi16(v, zero, words_of(255));
-    return _mm512_mask_cmpge_epu16_mask(~zero, v, words_of(255));
   }
   // From words of rest and, in the upper byte, key.
   static V join(V w, V before) {
@@ -69,14 +73,12 @@ struct Words {
 
 template <uint32_t J>
 struct BFloat16 {
-  static constexpr size_t kWidth = 2, kBytes = 0, kHigh = J > 0;
+  static constexpr size_t kBytesWide = 2, kBytes = 0, kHigh = J > 0;
 
-  static uint32_t split(const uint8_t* raw, V before, V& key, V& top, uint8_t* const*, size_t) {
+  static void split(const uint8_t* raw, V before, V& key, V& top, uint8_t* const*, size_t, Bad& bad) {
     V keys[2], rest[2];
-    uint32_t bad = 0;
-    for (int h = 0; h < 2; h++) bad |= Words<J>::split(load(raw + 64 * h), before, keys[h], rest[h]);
+    for (int h = 0; h < 2; h++) Words<J>::split(load(raw + 64 * h), before, keys[h], rest[h], bad);
     key = pick(keys[0], kShuffles.even_bytes, keys[1]), top = pick(rest[0], kShuffles.even_bytes, rest[1]);
-    return bad;
   }
   static void join(V key, V top, const uint8_t* const*, size_t, V before, uint8_t* raw) {
     for (int h = 0; h < 2; h++) store(raw + 64 * h, Words<J>::join(pick(top, kShuffles.mix_bytes[h], key), before));
@@ -85,20 +87,18 @@ struct BFloat16 {
 
 template <uint32_t J>
 struct Float32 {
-  static constexpr size_t kWidth = 4, kBytes = 2, kHigh = J > 0;
+  static constexpr size_t kBytesWide = 4, kBytes = 2, kHigh = J > 0;
 
-  static uint32_t split(const uint8_t* raw, V before, V& key, V& top, uint8_t* const* bytes, size_t i) {
+  static void split(const uint8_t* raw, V before, V& key, V& top, uint8_t* const* bytes, size_t i, Bad& bad) {
     V keys[2], rest[2], low[2];
-    uint32_t bad = 0;
     for (int h = 0; h < 2; h++) {
       V a = load(raw + 128 * h), b = load(raw + 128 * h + 64);
       low[h] = pick(a, kShuffles.even_words, b);
-      bad |= Words<J>::split(pick(a, kShuffles.odd_words, b), before, keys[h], rest[h]);
+      Words<J>::split(pick(a, kShuffles.odd_words, b), before, keys[h], rest[h], bad);
     }
     key = pick(keys[0], kShuffles.even_bytes, keys[1]), top = pick(rest[0], kShuffles.even_bytes, rest[1]);
     store(bytes[0] + i, pick(low[0], kShuffles.odd_bytes, low[1]));
     store(bytes[1] + i, pick(low[0], kShuffles.even_bytes, low[1]));
-    return bad;
   }
   static void join(V key, V top, const uint8_t* const* bytes, size_t i, V before, uint8_t* raw) {
     V high = load(bytes[0] + i), low = load(bytes[1] + i);
@@ -112,14 +112,13 @@ struct Float32 {
 
 // Two bits of the mantissa in the key leave the sign and a byte.
 struct Float16 {
-  static constexpr size_t kWidth = 2, kBytes = 1, kHigh = 0;
+  static constexpr size_t kBytesWide = 2, kBytes = 1, kHigh = 0;
 
-  static uint32_t split(const uint8_t* raw, V, V& key, V& top, uint8_t* const* bytes, size_t i) {
+  static void split(const uint8_t* raw, V, V& key, V& top, uint8_t* const* bytes, size_t i, Bad&) {
     V a = load(raw), b = load(raw + 64), high = pick(a, kShuffles.odd_bytes, b);
     key = _mm512_and_si512(high, bytes_of(0x7f));
     top = _mm512_and_si512(_mm512_srli_epi16(high, 7), bytes_of(1));
     store(bytes[0] + i, pick(a, kShuffles.even_bytes, b));
-    return 0;
   }
   static void join(V key, V top, const uint8_t* const* bytes, size_t i, V, uint8_t* raw) {
     V high = _mm512_or_si512(key, _mm512_slli_epi16(top, 7)), low = load(bytes[0] + i);
@@ -130,14 +129,13 @@ struct Float16 {
 // Of a float of 8 bits with M bits of mantissa, two are in the key.
 template <uint32_t M>
 struct Float8 {
-  static constexpr size_t kWidth = 1, kBytes = 0, kHigh = 0;
+  static constexpr size_t kBytesWide = 1, kBytes = 0, kHigh = 0;
   static constexpr uint32_t kRest = M - 2, kRestMask = (1 << kRest) - 1;
 
-  static uint32_t split(const uint8_t* raw, V, V& key, V& top, uint8_t* const*, size_t) {
+  static void split(const uint8_t* raw, V, V& key, V& top, uint8_t* const*, size_t, Bad&) {
     V x = load(raw), sign = _mm512_and_si512(_mm512_srli_epi16(x, 7 - kRest), bytes_of(1 << kRest));
     key = _mm512_and_si512(_mm512_srli_epi16(x, kRest), bytes_of(0x7f >> kRest));
     top = _mm512_ternarylogic_epi32(bytes_of(kRestMask), x, sign, 0xea);  // mask & x | sign
-    return 0;
   }
   static void join(V key, V top, const uint8_t* const*, size_t, V, uint8_t* raw) {
     V sign = _mm512_and_si512(_mm512_slli_epi16(top, 7 - kRest), bytes_of(0x80));

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "csrc/base/checksum.h"
 #include "csrc/base/cpu.h"
@@ -27,6 +28,33 @@ std::vector<Tensor> large_blocks() {
   return tensors;
 }
 
+// Floats whose keys, or signs, change where no sample looks or in the middle of a piece: the loops that take whole rows
+// of keys must stop there.
+std::vector<Tensor> interrupted_rows() {
+  constexpr uint64_t kElements = 131072 + 4096 + 77;
+  std::vector<Tensor> tensors;
+  for (DType dtype : {DType::kBFloat16, DType::kFloat32, DType::kFloat16, DType::kFloat8E4M3Fn, DType::kFloat8E5M2}) {
+    const DTypeInfo& d = info(dtype);
+    const uint64_t width = d.component_bytes;
+    auto add = [&](const char* name, auto change) {
+      Tensor t = make_tensor(name + std::string(d.name), dtype, {kElements}, Pattern::kGaussian);
+      for (uint64_t i = 0; i < kElements; i++) {
+        uint32_t x = 0;
+        std::memcpy(&x, &t.bytes[i * width], width);
+        x = change(x, i);
+        std::memcpy(&t.bytes[i * width], &x, width);
+      }
+      tensors.push_back(std::move(t));
+    };
+    const uint32_t sign = 1u << (8 * width - 1), one = 1u << d.mantissa_bits;
+    add("far keys ", [&](uint32_t x, uint64_t i) { return i % 40000 == 30011 ? one + (x & (one - 1)) : x; });
+    add("zeros ", [&](uint32_t x, uint64_t i) { return i % 5000 == 4097 ? x & sign : x; });
+    add("one negative ", [&](uint32_t x, uint64_t i) { return i == 70003 ? x | sign : x & ~sign; });
+    add("other scale ", [&](uint32_t x, uint64_t i) { return i / 33000 % 2 && (x & ~sign) > 2 * one ? x - one : x; });
+  }
+  return tensors;
+}
+
 std::string digest(int threads) {
   Xxh3 hash;
   auto add = [&](const std::vector<Tensor>& tensors, const EncoderOptions& options) {
@@ -35,7 +63,10 @@ std::string digest(int threads) {
     hash.add(archive.data(), archive.size());
   };
   add(some_of_everything(), kSmallBlocks);
-  for (int level : {1, 3, 19}) add(large_blocks(), {level, true, 1 << 18});
+  for (int level : {1, 3, 19}) {
+    add(large_blocks(), {level, true, 1 << 18});
+    add(interrupted_rows(), {level});
+  }
   char text[64];
   std::snprintf(text, sizeof text, "digest=%016llx", static_cast<unsigned long long>(hash.end()));
   return text;

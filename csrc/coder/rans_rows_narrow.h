@@ -1,16 +1,5 @@
-// The rans kernels for registers V of 16 or 32 bytes, included under the target and in the namespace of an instruction
-// set, which has defined V, kWidth and the small operations below. As with AVX-512, but look-ups go through shuffles of
-// 16 bytes, and bytes are packed and spread eight at a time.
-//
-//   load store load16 (16 bytes, repeated) bytes_of words_of add8 sub8 saturating_add8 max8 min8 equal8 above8 (signed)
-//   add16 sub16 multiply16 high_multiply16 above16 (signed) multiply_add8 (unsigned · signed) left16<n> right16<n>
-//   unpack_low8 unpack_high8 pack8 shuffle kSelects select(if_clear, if_set, mask) mask_of any put_before
-//   take (zero elsewhere)
-
-namespace mithril::scalar {
-void encode_classes(const RansClasses&, uint32_t, const uint8_t*, const uint8_t*, size_t, RansEncoder&) noexcept;
-size_t decode_classes(const RansClasses&, uint32_t, uint8_t*, const uint8_t*, size_t, RansDecoder&) noexcept;
-}  // namespace mithril::scalar
+// Rows of rans in registers of 16 or 32 bytes, included by rans_rows_<isa>.h. As with AVX-512, but look-ups go through
+// shuffles of 16 bytes, and bytes are packed and spread eight at a time.
 
 namespace mithril::MITHRIL_ISA_NAMESPACE {
 
@@ -140,21 +129,25 @@ inline void divide(V x, V reciprocal, V f, V& quotient, V& rest) {
   rest = sub16(r, f & ~less);
 }
 
-template <int Groups, int Size, class IndexOf>
-void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
+// Rows from the last to the first; their symbols are what source(number of the first symbol, symbols) fills in, until
+// it returns false. Returns how many rows were coded.
+template <int Groups, int Size, class IndexOf, class Source>
+size_t encode_rows(const RansTable& table, size_t rows, RansEncoder& encoder, const Source& source) {
   const IndexOf index_of_value(table);
   const Table<Size> frequency(table.frequency), low_ranks(table.low_ranks), reciprocal_low(table.reciprocal_low),
       reciprocal_high(table.reciprocal_high);
   const Starts<Size> start(table);
   V high[Groups], low[Groups];
-  for (int g = 0; g < Groups; g++)
+  for (size_t g = 0; g < Groups; g++)
     high[g] = load(encoder.states.high + kWidth * g), low[g] = load(encoder.states.low + kWidth * g);
   uint8_t *bytes = encoder.bytes, *escapes = encoder.escapes;
-  for (const uint8_t* row = symbols + rows * kWidth * Groups; row != symbols;) {
-    row -= kWidth * Groups;
+  size_t done = 0;
+  for (; done < rows; done++) {
+    V symbols[Groups];
+    if (!source((rows - done - 1) * kWidth * Groups, symbols)) break;
 #pragma GCC unroll 4
     for (int g = Groups - 1; g >= 0; g--) {
-      V symbol = load(row + kWidth * g), index = index_of_value[symbol];
+      V symbol = symbols[g], index = index_of_value[symbol];
       if (uint32_t escaped = mask_of(equal8(index, index_of_value.escape)))
         escapes = put_before(escapes, escaped, symbol);
       const Index<Size> k(index);
@@ -170,9 +163,10 @@ void encode_rows(const RansTable& table, const uint8_t* symbols, size_t rows, Ra
       low[g] = add8(rank, start.at(k, at_least(rank, low_ranks[k])));
     }
   }
-  for (int g = 0; g < Groups; g++)
+  for (size_t g = 0; g < Groups; g++)
     store(encoder.states.high + kWidth * g, high[g]), store(encoder.states.low + kWidth * g, low[g]);
   encoder.bytes = bytes, encoder.escapes = escapes;
+  return done;
 }
 
 // The bytes of f · high + rank: in words of pairs of bytes while f is below 128, else of the even and the odd lanes.
@@ -190,21 +184,22 @@ inline void advance(V f, V high, V rank, V& new_high, V& new_low) {
   }
 }
 
-template <int Groups, int Size, bool Contiguous, bool SmallFrequencies>
-size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDecoder& decoder) {
+// Hands symbols to sink(number of the first one, symbols), a register at a time.
+template <int Groups, int Size, bool Contiguous, bool SmallFrequencies, class Sink>
+size_t decode_rows(const RansTable& table, size_t rows, RansDecoder& decoder, const Sink& sink) {
   const IndexOfSlot index_of_slot(table);
   const Table<Size> frequency(table.frequency), value(table.value);
   const Starts<Size> start(table);
   const V escape = bytes_of(table.size - 1), first_value = bytes_of(table.value[0]);
   V high[Groups], low[Groups];
-  for (int g = 0; g < Groups; g++)
+  for (size_t g = 0; g < Groups; g++)
     high[g] = load(decoder.states.high + kWidth * g), low[g] = load(decoder.states.low + kWidth * g);
   const uint8_t *bytes = decoder.bytes, *bytes_limit = decoder.bytes_limit;
   const uint8_t *escapes = decoder.escapes, *escapes_limit = decoder.escapes_limit;
   size_t row = 0;
-  for (; row < rows && bytes <= bytes_limit && escapes <= escapes_limit; row++, symbols += kWidth * Groups) {
+  for (; row < rows && bytes <= bytes_limit && escapes <= escapes_limit; row++) {
 #pragma GCC unroll 4
-    for (int g = 0; g < Groups; g++) {
+    for (size_t g = 0; g < Groups; g++) {
       V upper = above8(V{}, low[g]), index = index_of_slot.at(low[g], upper), h, l;
       const Index<Size> k(index);
       V symbol = Contiguous ? add8(index, first_value) : value[k];
@@ -214,56 +209,54 @@ size_t decode_rows(const RansTable& table, uint8_t* symbols, size_t rows, RansDe
       low[g] = (l & ~empty) | take(bytes, mask_of(empty));
       V is_escape = equal8(index, escape);
       if (uint32_t escaped = mask_of(is_escape)) symbol = (symbol & ~is_escape) | take(escapes, escaped);
-      store(symbols + kWidth * g, symbol);
+      sink((row * Groups + g) * kWidth, symbol);
     }
   }
-  for (int g = 0; g < Groups; g++)
+  for (size_t g = 0; g < Groups; g++)
     store(decoder.states.high + kWidth * g, high[g]), store(decoder.states.low + kWidth * g, low[g]);
   decoder.bytes = bytes, decoder.escapes = escapes;
   return row;
 }
 
-template <int Groups, int Size>
-void encode_grouped(const RansTable& table, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
-  return table.contiguous ? encode_rows<Groups, Size, IndexInRow>(table, symbols, rows, encoder)
-                          : encode_rows<Groups, Size, IndexOfValue>(table, symbols, rows, encoder);
+template <int Groups, int Size, class Source>
+size_t encode_sized(const RansTable& table, size_t rows, RansEncoder& encoder, const Source& source) {
+  return table.contiguous ? encode_rows<Groups, Size, IndexInRow>(table, rows, encoder, source)
+                          : encode_rows<Groups, Size, IndexOfValue>(table, rows, encoder, source);
 }
 
-template <int Size>
-void encode_sized(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows, RansEncoder& encoder) {
-  return lanes == 64 ? encode_grouped<64 / kWidth, Size>(table, symbols, rows, encoder)
-                     : encode_grouped<128 / kWidth, Size>(table, symbols, rows, encoder);
+template <int Groups, class Source>
+size_t encode_grouped(const RansTable& table, size_t rows, RansEncoder& encoder, const Source& source) {
+  if (table.size <= 16) return encode_sized<Groups, 16>(table, rows, encoder, source);
+  if (table.size <= 32) return encode_sized<Groups, 32>(table, rows, encoder, source);
+  return encode_sized<Groups, 64>(table, rows, encoder, source);
 }
 
-template <int Groups, int Size>
-size_t decode_grouped(const RansTable& table, uint8_t* symbols, size_t rows, RansDecoder& decoder) {
-  if (!table.small_frequencies) return decode_rows<Groups, Size, false, false>(table, symbols, rows, decoder);
-  return table.contiguous ? decode_rows<Groups, Size, true, true>(table, symbols, rows, decoder)
-                          : decode_rows<Groups, Size, false, true>(table, symbols, rows, decoder);
+template <class Source>
+size_t encode_with(const RansTable& table, uint32_t lanes, size_t rows, RansEncoder& encoder, const Source& source) {
+  return lanes == 64 ? encode_grouped<64 / kWidth>(table, rows, encoder, source)
+                     : encode_grouped<128 / kWidth>(table, rows, encoder, source);
 }
 
-template <int Size>
-size_t decode_sized(const RansTable& table, uint32_t lanes, uint8_t* symbols, size_t rows, RansDecoder& decoder) {
-  return lanes == 64 ? decode_grouped<64 / kWidth, Size>(table, symbols, rows, decoder)
-                     : decode_grouped<128 / kWidth, Size>(table, symbols, rows, decoder);
+template <int Groups, int Size, class Sink>
+size_t decode_sized(const RansTable& table, size_t rows, RansDecoder& decoder, const Sink& sink) {
+  if (!table.small_frequencies) return decode_rows<Groups, Size, false, false>(table, rows, decoder, sink);
+  return table.contiguous ? decode_rows<Groups, Size, true, true>(table, rows, decoder, sink)
+                          : decode_rows<Groups, Size, false, true>(table, rows, decoder, sink);
 }
 
-void encode(const RansTable& table, uint32_t lanes, const uint8_t* symbols, size_t rows,
-            RansEncoder& encoder) noexcept {
-  if (table.size <= 16) return encode_sized<16>(table, lanes, symbols, rows, encoder);
-  if (table.size <= 32) return encode_sized<32>(table, lanes, symbols, rows, encoder);
-  encode_sized<64>(table, lanes, symbols, rows, encoder);
+template <int Groups, class Sink>
+size_t decode_grouped(const RansTable& table, size_t rows, RansDecoder& decoder, const Sink& sink) {
+  if (table.size <= 16) return decode_sized<Groups, 16>(table, rows, decoder, sink);
+  if (table.size <= 32) return decode_sized<Groups, 32>(table, rows, decoder, sink);
+  return decode_sized<Groups, 64>(table, rows, decoder, sink);
 }
 
-size_t decode(const RansTable& table, uint32_t lanes, uint8_t* symbols, size_t rows, RansDecoder& decoder) noexcept {
-  if (table.size <= 16) return decode_sized<16>(table, lanes, symbols, rows, decoder);
-  if (table.size <= 32) return decode_sized<32>(table, lanes, symbols, rows, decoder);
-  return decode_sized<64>(table, lanes, symbols, rows, decoder);
+template <class Sink>
+size_t decode_with(const RansTable& table, uint32_t lanes, size_t rows, RansDecoder& decoder, const Sink& sink) {
+  return lanes == 64 ? decode_grouped<64 / kWidth>(table, rows, decoder, sink)
+                     : decode_grouped<128 / kWidth>(table, rows, decoder, sink);
 }
 
 }  // namespace
-
-extern const RansKernels kRansKernels;
-const RansKernels kRansKernels = {encode, decode, scalar::encode_classes, scalar::decode_classes};
 
 }  // namespace mithril::MITHRIL_ISA_NAMESPACE
