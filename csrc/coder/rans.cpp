@@ -77,7 +77,9 @@ static void complete_cells(RansTable& table) {
       even = even && indices[i] == indices[i - 1] + 1 && changes < 2;
       if (even) table.cell_last[changes++][c] = static_cast<uint8_t>(16 * c + i - 1);
     }
-    if (!even) table.uneven[table.uneven_count++] = static_cast<uint8_t>(c);
+    if (even) continue;
+    table.uneven[table.uneven_count++] = static_cast<uint8_t>(c);
+    table.cell_base[c] = 0, table.cell_last[0][c] = table.cell_last[1][c] = 255;
   }
 }
 

@@ -27,7 +27,7 @@ struct RansTable {
   alignas(64) uint8_t index_of_turn[256];   // the same by the slot turned left by one bit, where entries lie together
   alignas(64) uint8_t index_of_value[256];  // size - 1, the escape, for values that have no entry
   // Of 16 turned slots the index is mostly that of the first, cell_base, and one more after each of the slots cell_last
-  // (255 where it stays); the other cells are listed in `uneven`.
+  // (255 where it stays); the other cells are listed in `uneven`, and 0 here.
   alignas(16) uint8_t cell_base[16], cell_last[2][16], uneven[16];
   uint32_t uneven_count;
   bool small_frequencies;  // all below 128

@@ -89,14 +89,14 @@ struct IndexInRow {
 // The index of a slot, looked up by the slot turned left, where the entries lie together: within a cell of 16 the index
 // mostly changes twice at most; the other cells have a shuffle each. Bytes are compared as signed ones.
 struct IndexOfSlot {
-  V base, last[2], table[16], cell[16];
+  V base, last[2], table[16], page[16];
   int others = 0;
   explicit IndexOfSlot(const RansTable& t) {
     base = load16(t.cell_base);
     for (int i = 0; i < 2; i++) last[i] = load16(t.cell_last[i]) ^ bytes_of(0x80);
     for (; others < static_cast<int>(t.uneven_count); others++) {
       table[others] = load16(t.index_of_turn + 16 * t.uneven[others]);
-      cell[others] = bytes_of(t.uneven[others]);
+      page[others] = bytes_of(uint32_t{t.uneven[others]} << 4);
     }
   }
   V at(V slot, V upper) const {  // upper: all bits of the slots from 128 on
@@ -104,11 +104,7 @@ struct IndexOfSlot {
     V c = right16<4>(turned) & bytes_of(15);
     V k = sub8(shuffle(base, c), above8(from, shuffle(last[0], c)));
     k = sub8(k, above8(from, shuffle(last[1], c)));
-    V within = turned & bytes_of(15);
-    for (int i = 0; i < others; i++) {
-      V here = equal8(c, cell[i]);
-      k = select(k, shuffle(table[i], within), here);
-    }
+    for (int i = 0; i < others; i++) k |= shuffle(table[i], in_page(turned, page[i]));
     return k;
   }
 };
