@@ -153,9 +153,7 @@ class DecodeClasses {
 
 // Bytes of `low` where the index is even, of `high` where it is odd.
 inline V blend(V low, V high) { return _mm512_ternarylogic_epi32(words_of(0xff), low, high, 0xca); }
-// The words 256 · high + low of the even lanes, and of the odd ones; and back.
-inline V even(V high, V low) { return blend(low, _mm512_slli_epi16(high, 8)); }
-inline V odd(V high, V low) { return blend(_mm512_srli_epi16(low, 8), high); }
+// The bytes of the even lanes as words, and those of the odd ones; and back.
 inline V even(V x) { return _mm512_and_si512(x, words_of(0xff)); }
 inline V odd(V x) { return _mm512_srli_epi16(x, 8); }
 inline V low_bytes(V even, V odd) { return blend(even, _mm512_slli_epi16(odd, 8)); }
@@ -208,10 +206,13 @@ size_t encode_rows(const Lookup& lookup, const uint8_t* context, size_t rows, Ra
       bytes = put_before(bytes, full, low[g], iota);
       V l = _mm512_mask_mov_epi8(low[g], full, high[g]), h = _mm512_maskz_mov_epi8(~full, high[g]);
       V quotient[2], rest[2];
-      divide(even(h, l), even(t.reciprocal_high, t.reciprocal_low), even(t.frequency), quotient[0], rest[0]);
-      divide(odd(h, l), odd(t.reciprocal_high, t.reciprocal_low), odd(t.frequency), quotient[1], rest[1]);
-      high[g] = _mm512_or_si512(quotient[0], _mm512_slli_epi16(quotient[1], 8));
-      V rank = _mm512_or_si512(rest[0], _mm512_slli_epi16(rest[1], 8));
+      V rl = t.reciprocal_low, rh = t.reciprocal_high, f = t.frequency;
+      divide(_mm512_unpacklo_epi8(l, h), _mm512_unpacklo_epi8(rl, rh), _mm512_unpacklo_epi8(f, V{}), quotient[0],
+             rest[0]);
+      divide(_mm512_unpackhi_epi8(l, h), _mm512_unpackhi_epi8(rl, rh), _mm512_unpackhi_epi8(f, V{}), quotient[1],
+             rest[1]);
+      high[g] = _mm512_packus_epi16(quotient[0], quotient[1]);
+      V rank = _mm512_packus_epi16(rest[0], rest[1]);
       __mmask64 upper = _mm512_cmpge_epu8_mask(rank, t.low_ranks);
       low[g] = _mm512_add_epi8(rank, _mm512_mask_mov_epi8(t.low_start, upper, t.high_start));
     }

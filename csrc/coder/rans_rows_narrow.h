@@ -109,11 +109,9 @@ struct IndexOfSlot {
   }
 };
 
-// The words 256 · high + low of the even lanes, and of the odd ones; and back.
+// The bytes of the even lanes as words, and those of the odd ones; and back.
 inline V even(V x) { return x & words_of(0xff); }
 inline V odd(V x) { return right16<8>(x); }
-inline V even(V high, V low) { return even(low) | left16<8>(high); }
-inline V odd(V high, V low) { return odd(low) | (high & ~words_of(0xff)); }
 inline V low_bytes(V even, V odd) { return (even & words_of(0xff)) | left16<8>(odd); }
 inline V high_bytes(V even, V odd) { return right16<8>(even) | (odd & ~words_of(0xff)); }
 
@@ -152,10 +150,10 @@ size_t encode_rows(const RansTable& table, size_t rows, RansEncoder& encoder, co
       bytes = put_before(bytes, mask_of(full), low[g]);
       V l = select(low[g], high[g], full), h = high[g] & ~full;
       V quotient[2], rest[2];
-      divide(even(h, l), even(rh, rl), even(f), quotient[0], rest[0]);
-      divide(odd(h, l), odd(rh, rl), odd(f), quotient[1], rest[1]);
-      high[g] = quotient[0] | left16<8>(quotient[1]);
-      V rank = rest[0] | left16<8>(rest[1]);
+      divide(unpack_low8(l, h), unpack_low8(rl, rh), unpack_low8(f, V{}), quotient[0], rest[0]);
+      divide(unpack_high8(l, h), unpack_high8(rl, rh), unpack_high8(f, V{}), quotient[1], rest[1]);
+      high[g] = pack8(quotient[0], quotient[1]);
+      V rank = pack8(rest[0], rest[1]);
       low[g] = add8(rank, start.at(k, at_least(rank, low_ranks[k])));
     }
   }
