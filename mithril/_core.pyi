@@ -177,3 +177,19 @@ def compress(
     threads: int = 0,
 ) -> bytes:
     """An archive with one tensor of empty name."""
+
+def compress_into(
+    data: Buffer,
+    dtype: str,
+    shape: Sequence[int],
+    out: Buffer,
+    *,
+    zstd_level: int = 3,
+    split: bool = True,
+    block_bytes: int = 524288,
+    threads: int = 0,
+) -> int:
+    """The same at the begin of `out`, which has compress_bound() bytes or more; returns its size in bytes."""
+
+def compress_bound(elements: int, dtype: str, *, block_bytes: int = 524288) -> int:
+    """Bytes that an archive of so many elements has at most."""

@@ -8,11 +8,18 @@ from mithril import CompressionConfig
 from mithril._native import core
 
 
+def room(size: int, dtype: str) -> int:
+    return core.compress_bound(size // WIDTHS[dtype], dtype)
+
+
 def prepare(config: CompressionConfig, dtype: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     width, options = WIDTHS[dtype], config.writer_options()
 
-    def compress(source: memoryview) -> bytes:
-        return core.compress(source, dtype, [len(source) // width], **options)
+    def compress(source: memoryview, out: Any = None) -> Any:
+        shape = [len(source) // width]
+        if out is None:
+            return core.compress(source, dtype, shape, **options)
+        return memoryview(out)[: core.compress_into(source, dtype, shape, out, **options)]
 
     def decompress(blob: bytes, out: Any) -> Any:
         reader = core.ArchiveReader.from_buffer(blob)

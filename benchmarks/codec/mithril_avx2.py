@@ -1,5 +1,5 @@
-from benchmarks.codec.mithril_default import INTO, PACKAGE, prepare
+from benchmarks.codec.mithril_default import INTO, PACKAGE, ROOM, prepare
 
-__all__ = ["INTO", "PACKAGE", "prepare"]
+__all__ = ["INTO", "PACKAGE", "ROOM", "prepare"]
 NAME = "mithril, avx2"
 ENVIRONMENT = {"MITHRIL_FORCE_ISA": "avx2"}

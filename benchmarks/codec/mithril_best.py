@@ -4,4 +4,5 @@ from benchmarks.codec import archive
 from mithril import CompressionConfig
 
 NAME, PACKAGE, INTO = "mithril best", "mithril", True
+ROOM = archive.room
 prepare = partial(archive.prepare, CompressionConfig.best())

@@ -3,7 +3,8 @@
 Contenders take turns on the same bytes; best of the rounds, every result decompressed and compared. A contender that
 has used up its seconds for a data set takes no further turns on it, but at least one; one that is very slow gets only
 a sample of 8 MiB of each data set (`bytes` says so in the results). Speeds are in GB/s of raw data.
-"decompress" returns new memory, "warm" fills memory that was used before, as a load into existing tensors does.
+"compress" and "decompress" return new memory, "warm" fills memory that was used before, as a load into existing
+tensors does, where a contender can.
 """
 
 import argparse

@@ -4,22 +4,30 @@ from collections.abc import Iterable
 from typing import Any
 
 
+SPEEDS = ("compress", "compress_warm", "decompress", "decompress_warm")
+
+
 def of_data(rows: list[dict[str, Any]], data: str) -> str:
     """All contenders on one data set."""
     whole = max(row["bytes"] for row in rows if row["data"] == data)
-    lines = [f"| {data} | ratio | compress | decompress | warm |", "| --- | --- | --- | --- | --- |"]
+    lines = [f"| {data} | ratio | compress | warm | decompress | warm |", line(["---"] * 6)]
     for row in rows:
         if row["data"] == data:
-            cells = [row.get(key, "") for key in ("ratio", "compress", "decompress", "decompress_warm")]
+            cells = [row.get(key, "") for key in ("ratio", *SPEEDS)]
             lines.append(line([row["contender"] + (" (of a sample)" if row["bytes"] < whole else ""), *cells]))
     return "\n".join(lines)
 
 
 def against(rows: list[dict[str, Any]], peer: str, own: str = "mithril") -> str:
-    """Ratios of a contender and its peer, and how many times faster each of its variants is: compress / warm."""
+    """Ratios of a contender and its peer, and how many times faster each of its variants is."""
     found = {(row["data"], row["contender"]): row for row in rows if "error" not in row}
     variants = dict.fromkeys(name for _, name in found if name.startswith(own))
-    head = ["data", f"ratio of {own}", f"ratio of {peer}", *(f"{name}: compress, warm" for name in variants)]
+    head = [
+        "data",
+        f"ratio of {own}",
+        f"ratio of {peer}",
+        *(f"{name}: compress, warm, decompress, warm" for name in variants),
+    ]
     lines = [line(head), line(["---"] * len(head))]
     for data in dict.fromkeys(data for data, _ in found):
         if (data, peer) in found and (data, own) in found:
@@ -44,7 +52,7 @@ def larger(rows: list[dict[str, Any]], peer: str, own: str = "mithril") -> str:
 def times(row: dict[str, Any] | None, base: dict[str, Any]) -> str:
     if row is None:
         return ""
-    return f"{row['compress'] / base['compress']:.2f}×, {row['decompress_warm'] / base['decompress']:.2f}×"
+    return ", ".join(f"{row[key] / base[key.removesuffix('_warm')]:.2f}×" for key in SPEEDS)
 
 
 def line(cells: Iterable[object]) -> str:

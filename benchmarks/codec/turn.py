@@ -1,4 +1,4 @@
-"""One turn of a contender: compress, decompress into new memory and into used memory, each checked.
+"""One turn of a contender: compress and decompress, into new memory and into used memory, each checked.
 
 Run as a program, it takes turns for a contender that needs a process of its own: from each line of standard input
 (contender, file of the data, dtype) it makes a line of results, or of the error.
@@ -25,6 +25,7 @@ class Turns:
         self._contender, self._data = contender, data
         self._compress, self._decompress = contender.prepare(dtype)
         self._out = np.zeros_like(data) if contender.INTO else None
+        self._blob = np.zeros(contender.ROOM(len(data), dtype), np.uint8) if hasattr(contender, "ROOM") else None
 
     def take(self) -> dict[str, float]:
         """Seconds of each operation, and the size in bytes."""
@@ -43,6 +44,12 @@ class Turns:
             self._decompress(blob, self._out)
             times["decompress_warm"] = time.perf_counter() - start
             self._check(self._out)
+        if self._blob is not None:
+            start = time.perf_counter()
+            again = self._compress(source, self._blob)
+            times["compress_warm"] = time.perf_counter() - start
+            if again != blob:
+                raise AssertionError(f"{self._contender.NAME}: compressing into used memory gave other bytes")
         size = getattr(self._contender, "size", lambda blob: memoryview(blob).nbytes)
         return {**times, "size": size(blob)}
 

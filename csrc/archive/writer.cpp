@@ -365,15 +365,13 @@ void ArchiveWriter::drain(OutputFile& file) {
   }
 }
 
-uint64_t archive_bound(const TensorView& view, const EncoderOptions& options) {
-  uint64_t width = info(view.dtype).element_bytes;
-  uint64_t blocks = ceil_div(view.numel(), options.block_bytes / width);
+uint64_t archive_bound(uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options) {
+  uint64_t blocks = ceil_div(elements, options.block_bytes / dtype.element_bytes);
   // Per block its padding and record; once the header, footer, index, and the fixed part of the table.
-  return view.bytes() + blocks * (64 + 40 + 16 * kMaxPlanes) + 8192;
+  return elements * dtype.element_bytes + blocks * (64 + 40 + 16 * kMaxPlanes) + 8192;
 }
 
 uint64_t encode_tensor(TensorView view, const EncoderOptions& options, int threads, uint8_t* out) {
-  advise_huge_pages(out, archive_bound(view, options));
   ArchiveWriter writer(options, threads, out);
   writer.add("", EntryKind::kTensor, std::move(view));
   writer.finish({});

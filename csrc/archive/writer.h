@@ -37,7 +37,7 @@ struct Part {
 
 // The archive of one tensor, of empty name, written to `out`, which has room for archive_bound() bytes; returns its
 // size. Memory beyond `out` is bounded, and pages of `out` that the archive does not reach are not touched.
-uint64_t archive_bound(const TensorView& view, const EncoderOptions& options);
+uint64_t archive_bound(uint64_t elements, const DTypeInfo& dtype, const EncoderOptions& options);
 uint64_t encode_tensor(TensorView view, const EncoderOptions& options, int threads, uint8_t* out);
 
 // All functions may be called from any thread, one at a time. Once one of those that pull has thrown, all of them do:

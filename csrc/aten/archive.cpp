@@ -27,8 +27,10 @@ Tensor compress(const Tensor& x, int64_t zstd_level, bool split, int64_t block_b
   TensorView view = view_of(x);
   // At the size it can have at most: pages that are not reached cost nothing, and realloc() gives the rest back in
   // place.
-  std::unique_ptr<void, decltype(&std::free)> data(std::malloc(archive_bound(view, options)), &std::free);
+  uint64_t bound = archive_bound(view.numel(), info(view.dtype), options);
+  std::unique_ptr<void, decltype(&std::free)> data(std::malloc(bound), &std::free);
   if (!data) throw std::bad_alloc();
+  advise_huge_pages(data.get(), bound);
   uint64_t size =
       encode_tensor(std::move(view), options, as_int(threads, "threads"), static_cast<uint8_t*>(data.get()));
   if (void* shrunk = std::realloc(data.get(), size)) static_cast<void>(data.release()), data.reset(shrunk);

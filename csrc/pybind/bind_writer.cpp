@@ -44,6 +44,30 @@ static EntryKind kind_of(const std::string& kind) {
   throw_invalid("kind '" + kind + "' is not tensor, value or foreign");
 }
 
+static uint64_t compress_bound(uint64_t elements, const std::string& dtype, uint64_t block_bytes) {
+  const DTypeInfo* d = find_dtype(dtype);
+  if (!d) throw_unsupported("dtype '" + dtype + "' is not known");
+  EncoderOptions options = options_of(3, true, block_bytes);
+  options.check();
+  return archive_bound(checked_numel({elements}, d->element_bytes), *d, options);
+}
+
+// Returns the size; the rest of `out` is not touched.
+static uint64_t compress_into(const py::object& data, const std::string& dtype, std::vector<uint64_t> shape,
+                              const py::object& out, int zstd_level, bool split, uint64_t block_bytes, int threads) {
+  TensorView view = view_of("data", data, dtype, std::move(shape), std::nullopt);
+  EncoderOptions options = options_of(zstd_level, split, block_bytes);
+  options.check();
+  LentBytes to = borrow(out, true);
+  uint64_t bound = archive_bound(view.numel(), info(view.dtype), options);
+  if (to.size < bound)
+    throw_invalid("out has " + std::to_string(to.size) + " bytes, up to " + std::to_string(bound) + " are needed");
+  if (view.bytes() > 0 && view.data < to.data + to.size && to.data < view.data + view.bytes())
+    throw_invalid("out and the data share memory");
+  py::gil_scoped_release release;
+  return encode_tensor(std::move(view), options, threads, to.data);
+}
+
 static py::bytes compress(const py::object& data, const std::string& dtype, std::vector<uint64_t> shape, int zstd_level,
                           bool split, uint64_t block_bytes, int threads) {
   TensorView view = view_of("data", data, dtype, std::move(shape), std::nullopt);
@@ -51,12 +75,14 @@ static py::bytes compress(const py::object& data, const std::string& dtype, std:
   options.check();
   // At the size it can have at most: pages that are not reached cost nothing, and resizing gives the rest back in
   // place.
-  PyObject* out = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(archive_bound(view, options)));
+  uint64_t bound = archive_bound(view.numel(), info(view.dtype), options);
+  PyObject* out = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(bound));
   if (!out) throw py::error_already_set();
   auto owned = py::reinterpret_steal<py::object>(out);
   uint64_t size;
   {
     py::gil_scoped_release release;
+    advise_huge_pages(PyBytes_AS_STRING(out), bound);
     size = encode_tensor(std::move(view), options, threads, reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(out)));
   }
   out = owned.release().ptr();
@@ -102,6 +128,11 @@ void bind_writer(py::module_& m) {
 
   m.def("compress", &compress, py::arg("data"), py::arg("dtype"), py::arg("shape"), py::kw_only(),
         py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 524288, py::arg("threads") = 0);
+  m.def("compress_into", &compress_into, py::arg("data"), py::arg("dtype"), py::arg("shape"), py::arg("out"),
+        py::kw_only(), py::arg("zstd_level") = 3, py::arg("split") = true, py::arg("block_bytes") = 524288,
+        py::arg("threads") = 0);
+  m.def("compress_bound", &compress_bound, py::arg("elements"), py::arg("dtype"), py::kw_only(),
+        py::arg("block_bytes") = 524288);
 }
 
 }  // namespace mithril

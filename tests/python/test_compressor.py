@@ -154,6 +154,48 @@ def test_out() -> None:
             compressor.decompress(blob, out=out)
 
 
+def test_compress_into_out() -> None:
+    for config in (CompressionConfig(), CompressionConfig.best()):
+        compressor = CheckpointCompressor(config)
+        for data, dtype in (
+            (VALUES, "fp32"),
+            (b"", "u8"),
+            (noise(3_000_000), "bf16"),
+            (np.zeros(1 << 20, "i4"), "i32"),
+        ):
+            size = memoryview(data).nbytes
+            bound = compressor.bound(size, dtype)
+            assert size < bound < size * 1.001 + 10240
+            for out in (bytearray(bound), np.ones(bound + 7, np.uint8), torch.ones(bound, dtype=torch.uint8)):
+                before = bytes(memoryview(out.numpy() if isinstance(out, torch.Tensor) else out))
+                blob = compressor.compress(data, dtype, out=out)
+                assert isinstance(blob, torch.Tensor if isinstance(out, torch.Tensor) else memoryview)
+                blob = bytes(blob.numpy() if isinstance(blob, torch.Tensor) else blob)
+                assert blob == compressor.compress(data, dtype)
+                after = bytes(memoryview(out.numpy() if isinstance(out, torch.Tensor) else out))
+                assert after[: len(blob)] == blob
+                assert after[len(blob) :] == before[len(blob) :]
+                assert compressor.decompress(blob) == bytes(memoryview(data).cast("B"))
+
+
+def test_compress_refuses_an_out_that_does_not_fit() -> None:
+    compressor = CheckpointCompressor()
+    bound = compressor.bound(96, "fp32")
+    shared = bytearray(2 * bound)
+    for data, out, reason in (
+        (VALUES, bytearray(bound - 1), f"{bound - 1} bytes, up to {bound}"),
+        (VALUES, bytes(bound), "writable"),
+        (VALUES, np.empty(2 * bound, np.uint8)[::2], "contiguous"),
+        (VALUES, 3, "int"),
+        (memoryview(shared)[bound - 1 : bound + 95], memoryview(shared)[:bound], "share memory"),
+    ):
+        with pytest.raises(mithril.InvalidArgumentError, match=reason):
+            compressor.compress(data, "fp32", out=out)
+    for size in (-4, 7):
+        with pytest.raises(mithril.InvalidArgumentError, match="whole number"):
+            compressor.bound(size, "fp32")
+
+
 def test_raw() -> None:
     compressor = CheckpointCompressor()
     for data in (b"", b"x", b"pickle" * 1000, noise(1001)):
