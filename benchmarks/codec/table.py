@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-
 SPEEDS = ("compress", "compress_warm", "decompress", "decompress_warm")
 
 
