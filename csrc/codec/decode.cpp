@@ -106,7 +106,8 @@ class PlaneReader {
     bool raw = source_ == Source::kInPlace || source_ == Source::kPacked;
     return raw ? stream_ + at / 8 * shape_.bits : nullptr;
   }
-  RansDecoding* rans() { return rans_ ? &*rans_ : nullptr; }
+  // Null when there is none, or its symbols have to be checked.
+  RansDecoding* rans() { return rans_ && !old_ ? &*rans_ : nullptr; }
   void finish() const {
     if (rans_) rans_->finish();
   }

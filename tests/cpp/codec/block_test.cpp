@@ -287,6 +287,36 @@ TEST_P(BlockTest, MaskHasNoSymbolThree) {
   }
 }
 
+// The tables of the first rans may name any byte.
+TEST_P(BlockTest, KeysHaveNoMoreBitsThanTheirPlane) {
+  const DTypeInfo& d = GetParam();
+  if (d.exponent_bits == 0) return;
+  Recipe recipe;
+  recipe.transform = Transform::kFloatKeys, recipe.parameter = 2;
+  PlaneList list = planes_of(recipe.transform, d, recipe.parameter);
+  if (list.count == 0 || list.symbol_bits[list.count - 1] == 8) return;
+  Bytes raw = sample(d, Pattern::kGaussian, 3000), back(raw.size());
+  for (bool too_large : {false, true}) {
+    ByHand block(raw, d, recipe, [&](uint32_t k, const Plane& plane, const std::vector<Bytes>&, Coder& coder) {
+      if (k + 1 < list.count) return raw_stream(plane);
+      coder = Coder::kRans;
+      Bytes symbols(plane.symbols, plane.symbols + plane.count);
+      if (too_large) symbols[5] = 0x80;
+      RansTable t = table_of(symbols, 32, 8);
+      return encode_rans_by_the_text(symbols, 64, Bytes(t.value, t.value + t.size - 1),
+                                     Bytes(t.frequency, t.frequency + t.size));
+    });
+    auto decode = [&] {
+      decode_block(table_of(block.block, 3000), 0, {block.stored.data(), block.stored.size()}, d, 3000, back.data(),
+                   scratch, "a");
+    };
+    if (too_large)
+      EXPECT_ERROR(kCorrupt, "a: block 0 (offset 0): a symbol has more than", decode());
+    else
+      EXPECT_NO_THROW(decode());
+  }
+}
+
 TEST_P(BlockTest, DamageIsCorrupt) {
   const DTypeInfo& d = GetParam();
   for (Pattern pattern : {Pattern::kGaussian, Pattern::kRandom, Pattern::kConstant, Pattern::kHalfZero,
