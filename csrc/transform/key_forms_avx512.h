@@ -14,18 +14,22 @@ namespace mithril::avx512 {
 
 namespace {
 
-// The even or odd bytes, or words, of two registers; and two registers interleaved.
+// The even or odd bytes, or words, of two registers; and the bytes of two registers interleaved, in order or so that
+// words are in order when two registers of them are interleaved by unpacking.
 struct Shuffles {
-  alignas(64) uint8_t even_bytes[64] = {}, odd_bytes[64] = {}, mix_bytes[2][64] = {};
-  alignas(64) uint16_t even_words[32] = {}, odd_words[32] = {}, mix_words[2][32] = {};
+  alignas(64) uint8_t even_bytes[64] = {}, odd_bytes[64] = {}, mix_bytes[2][64] = {}, mix_pairs[2][64] = {};
+  alignas(64) uint16_t even_words[32] = {}, odd_words[32] = {};
   constexpr Shuffles() {
     for (unsigned i = 0; i < 64; i++) {
       even_bytes[i] = static_cast<uint8_t>(2 * i), odd_bytes[i] = static_cast<uint8_t>(2 * i + 1);
-      for (unsigned h = 0; h < 2; h++) mix_bytes[h][i] = static_cast<uint8_t>(32 * h + i / 2 + i % 2 * 64);
+      for (unsigned h = 0; h < 2; h++) {
+        mix_bytes[h][i] = static_cast<uint8_t>(32 * h + i / 2 + i % 2 * 64);
+        unsigned lane = i / 16, word = i % 16 / 2;
+        mix_pairs[h][i] = static_cast<uint8_t>(32 * h + word / 4 * 16 + 4 * lane + word % 4 + i % 2 * 64);
+      }
     }
     for (unsigned i = 0; i < 32; i++) {
       even_words[i] = static_cast<uint16_t>(2 * i), odd_words[i] = static_cast<uint16_t>(2 * i + 1);
-      for (unsigned h = 0; h < 2; h++) mix_words[h][i] = static_cast<uint16_t>(16 * h + i / 2 + i % 2 * 32);
     }
   }
 };
@@ -103,9 +107,10 @@ struct Float32 {
   static void join(V key, V top, const uint8_t* const* bytes, size_t i, V before, uint8_t* raw) {
     V high = load(bytes[0] + i), low = load(bytes[1] + i);
     for (int h = 0; h < 2; h++) {
-      V upper = Words<J>::join(pick(top, kShuffles.mix_bytes[h], key), before);
-      V lower = pick(low, kShuffles.mix_bytes[h], high);
-      for (int q = 0; q < 2; q++) store(raw + 128 * h + 64 * q, pick(lower, kShuffles.mix_words[q], upper));
+      V upper = Words<J>::join(pick(top, kShuffles.mix_pairs[h], key), before);
+      V lower = pick(low, kShuffles.mix_pairs[h], high);
+      store(raw + 128 * h, _mm512_unpacklo_epi16(lower, upper));
+      store(raw + 128 * h + 64, _mm512_unpackhi_epi16(lower, upper));
     }
   }
 };
