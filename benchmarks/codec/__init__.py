@@ -5,7 +5,8 @@
   contender for which `INTO` is true fills `out` when it is not None, others are never given one.
 - `source(view)`, optional, makes of the data what `compress` takes, outside of the time.
 - `size(blob)`, optional where a blob is bytes-like: its size in bytes.
-- `ENVIRONMENT`, optional: variables that are read once in a process, so the contender runs in one of its own.
+- `ROOM(size, dtype)`, optional, says how many bytes the `out` needs that `compress(source, out)` may be given.
+- `ENVIRONMENT`, optional: variables of the process that the contender runs in.
 - `SAMPLED`, optional: true for one that is so slow (below 50 MB/s) that it gets only a sample of each data set.
 
 One whose package is not installed raises ImportError when imported, and is skipped; so is one whose environment this

@@ -1,10 +1,10 @@
 """The codec against its peers: ratio and speed on one core, in memory, on real and made-up tensors.
 
-Contenders take turns on the same bytes; best of the rounds, every result decompressed and compared. A contender that
-has used up its seconds for a data set takes no further turns on it, but at least one; one that is very slow gets only
-a sample of 8 MiB of each data set (`bytes` says so in the results). Speeds are in GB/s of raw data.
-"compress" and "decompress" return new memory, "warm" fills memory that was used before, as a load into existing
-tensors does, where a contender can.
+Contenders take turns on the same bytes, each in a process of its own; best of the rounds, every result decompressed and
+compared. A contender that has used up its seconds for a data set takes no further turns on it, but at least one; one
+that is very slow gets only a sample of 8 MiB of each data set (`bytes` says so in the results). Speeds are in GB/s of
+raw data. "compress" and "decompress" return new memory, "warm" fills memory that was used before, as a load into
+existing tensors does, where a contender can.
 """
 
 import argparse
@@ -19,10 +19,9 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.codec import table
-from benchmarks.codec.turn import Elsewhere, Turns
+from benchmarks.codec.turn import Turns, sample
 
 ONE_THREAD = {"MITHRIL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
-PIECE, SAMPLE_PIECES = 256 << 10, 32
 CONTENDERS = (
     "mithril_default",
     "mithril_fast",
@@ -86,8 +85,8 @@ def load(names: list[str]) -> tuple[list[ModuleType], dict[str, str]]:
         try:
             contender = importlib.import_module(f"benchmarks.codec.{name}")
             if hasattr(contender, "ENVIRONMENT"):  # not every build or CPU has every instruction set
-                with closing(Elsewhere(contender, __file__, "uint8")) as taker:
-                    taker.take()
+                with closing(Turns(contender, __file__, "uint8")) as turns:
+                    turns.take()
             contenders.append(contender)
         except (ImportError, RuntimeError) as error:
             skipped[name] = str(error)
@@ -102,16 +101,6 @@ def version(contender: ModuleType) -> str:
         return importlib.import_module(contender.PACKAGE).__version__
 
 
-def sample(data: Any) -> Any:
-    """Pieces spread evenly over the data; all of them where it has no more."""
-    import numpy as np
-
-    if len(data) <= SAMPLE_PIECES * PIECE:
-        return data
-    starts = (np.arange(SAMPLE_PIECES) + 0.5) * (len(data) // PIECE) / SAMPLE_PIECES
-    return np.concatenate([data[s : s + PIECE] for s in starts.astype(int) * PIECE])
-
-
 def compare(
     name: str, tensor: Any, contenders: list[ModuleType], path: Path, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
@@ -120,35 +109,33 @@ def compare(
 
     data, dtype = tensor.flatten().view(torch.uint8).numpy(), str(tensor.dtype).removeprefix("torch.")
     data.tofile(path)
-    given = {c: sample(data) if getattr(c, "SAMPLED", False) else data for c in contenders}
-    takers, best, used, taken, failed = {}, {}, {}, {}, {}
+    size = {c: len(sample(data)) if getattr(c, "SAMPLED", False) else len(data) for c in contenders}
+    best, used, taken, failed = {}, {}, {}, {}
+    turns = {c: Turns(c, str(path), dtype) for c in contenders}
     for c in contenders:
-        takers[c] = Elsewhere(c, str(path), dtype) if hasattr(c, "ENVIRONMENT") else None
         best[c], used[c], taken[c] = {}, 0.0, 0
     for _ in range(options.rounds):
         for c in contenders:
             if c in failed or used[c] > options.seconds:
                 continue
             try:
-                takers[c] = takers[c] or Turns(c, given[c], dtype)
-                turn = takers[c].take()
+                turn = turns[c].take()
             except Exception as error:  # a contender that cannot take this data is a result, not a failure of the run
-                failed[c] = f"{type(error).__name__}: {error}"
+                failed[c] = str(error)
                 print(f"{c.NAME} on {name}: {failed[c]}", flush=True)
                 continue
             best[c] = {key: min(value, best[c].get(key, value)) for key, value in turn.items()}
             used[c] += sum(value for key, value in turn.items() if key != "size")
             taken[c] += 1
-    for taker in takers.values():
-        if isinstance(taker, Elsewhere):
-            taker.close()
+    for c in contenders:
+        turns[c].close()
     rows = []
     for c in contenders:
-        row = {"data": name, "dtype": dtype, "bytes": len(given[c]), "contender": c.NAME, "rounds": taken[c]}
+        row = {"data": name, "dtype": dtype, "bytes": size[c], "contender": c.NAME, "rounds": taken[c]}
         if c in failed:
             rows.append({**row, "error": failed[c]})
         else:
-            size = best[c].pop("size")
-            speeds = {key: round(len(given[c]) / seconds / 1e9, 3) for key, seconds in best[c].items()}
-            rows.append({**row, "size": size, "ratio": round(len(given[c]) / size, 4), **speeds})
+            stored = best[c].pop("size")
+            speeds = {key: round(size[c] / seconds / 1e9, 3) for key, seconds in best[c].items()}
+            rows.append({**row, "size": stored, "ratio": round(size[c] / stored, 4), **speeds})
     return rows

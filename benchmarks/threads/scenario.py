@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import measure
 from benchmarks.codec import data, mithril_default
-from benchmarks.codec.turn import Turns
+from benchmarks.codec.turn import Turn
 
 THREADS = (1, 2)
 GPT = {"width": 512, "layers": 6, "heads": 8}  # weights and moments are 230 MB, MiniLM 91 MB
@@ -38,14 +38,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args(arguments).rounds
     raw = data.joined([*data.minilm_tensors(), *data.trained_gpt(**GPT)]).view(torch.uint8).numpy()
-    turns = Turns(mithril_default, raw, "float32")
+    turn = Turn(mithril_default, raw, "float32")
     best: dict[int, dict[str, float]] = {n: {} for n in THREADS}
     copied = np.zeros_like(raw)
     for _ in range(rounds):
         for n in THREADS:
             os.environ["MITHRIL_NUM_THREADS"] = str(n)  # read at each call
-            turn = {**turns.take(), "memcpy": copy_seconds(raw, copied, n)}
-            best[n] = {key: min(value, best[n].get(key, value)) for key, value in turn.items()}
+            taken = {**turn.take(), "memcpy": copy_seconds(raw, copied, n)}
+            best[n] = {key: min(value, best[n].get(key, value)) for key, value in taken.items()}
     one, two = (best[n] for n in THREADS)
     rows = {
         key: {"one": round(len(raw) / one[key] / 1e9, 3), "two": round(len(raw) / two[key] / 1e9, 3)}
