@@ -54,7 +54,7 @@ class CompressionConfig:
 
     @classmethod
     def best(cls) -> "CompressionConfig":
-        """Size first: floats up to a few per cent smaller than by default, at about 1 GB/s a core with AVX-512;
+        """Size first: floats up to a few per cent smaller than by default, at 1 to 2 GB/s a core with AVX-512;
         what zstd codes (integers, repeats) is written at its level 19, which is slow."""
         return cls(zstd_level=19)
 
