@@ -14,12 +14,18 @@ namespace mithril {
 static constexpr size_t kLine = 64;
 
 // Whole lines, to an address that is a multiple of kLine.
-__attribute__((target("avx512f"))) static void stream_wide(uint8_t* to, const uint8_t* from, size_t lines) noexcept {
+__attribute__((target("avx512f"))) static void stream_by_64(uint8_t* to, const uint8_t* from, size_t lines) noexcept {
   for (size_t i = 0; i < lines; i++)
     _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i * kLine), _mm512_loadu_si512(from + i * kLine));
 }
 
-static void stream_lines(uint8_t* to, const uint8_t* from, size_t lines) noexcept {
+__attribute__((target("avx"))) static void stream_by_32(uint8_t* to, const uint8_t* from, size_t lines) noexcept {
+  for (size_t i = 0; i < lines * kLine; i += 32)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
+}
+
+static void stream_by_16(uint8_t* to, const uint8_t* from, size_t lines) noexcept {
   for (size_t i = 0; i < lines * (kLine / 16); i++)
     _mm_stream_si128(reinterpret_cast<__m128i*>(to) + i, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from) + i));
 }
@@ -32,7 +38,8 @@ void stream_copy(uint8_t* to, const uint8_t* from, size_t size) noexcept {
   }
   std::memcpy(to, from, head);
   to += head, from += head, size -= head;
-  (isa() == Isa::kAvx512 ? stream_wide : stream_lines)(to, from, size / kLine);
+  auto stream = isa() == Isa::kAvx512 ? stream_by_64 : isa() == Isa::kAvx2 ? stream_by_32 : stream_by_16;
+  stream(to, from, size / kLine);
   std::memcpy(to + size / kLine * kLine, from + size / kLine * kLine, size % kLine);
 }
 
