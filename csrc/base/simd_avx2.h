@@ -10,7 +10,7 @@ namespace mithril::avx2 {
 namespace {
 
 using V = __m256i;
-constexpr size_t kWidth = 32, kRegisters = 16;
+constexpr size_t kWidth = 32;
 
 inline V load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const V*>(p)); }
 inline void store(uint8_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<V*>(p), v); }

@@ -10,7 +10,7 @@ namespace mithril::ssse3 {
 namespace {
 
 using V = __m128i;
-constexpr size_t kWidth = 16, kRegisters = 16;
+constexpr size_t kWidth = 16;
 
 inline V load(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const V*>(p)); }
 inline void store(uint8_t* p, V v) { _mm_storeu_si128(reinterpret_cast<V*>(p), v); }

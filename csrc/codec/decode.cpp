@@ -175,7 +175,7 @@ static void decode_planes(const Recipe& recipe, const StreamRecord* streams, con
       done = readers[count - 1].rans()->next_rows(
           size, [&](const RansTable& table, uint32_t lanes, uint64_t n, RansDecoder& decoder) {
             return rows.decode(table, lanes, recipe.planes.symbol_bits[first], KeyForm::of(recipe.parameter).base,
-                               planes, n, joined, decoder);
+                               planes, n, joined, streaming ? to : nullptr, decoder);
           });
     }
     if (done < size) {
@@ -188,7 +188,15 @@ static void decode_planes(const Recipe& recipe, const StreamRecord* streams, con
       join_piece(recipe, dtype, first, planes, size - done, joined + done * dtype.component_bytes);
     }
     if (hash) hash->add(joined, bytes);
-    if (streaming) stream_copy(to, joined, bytes);
+    if (streaming) {
+      uint64_t from = 0;  // the kernels of rows have streamed whole lines of what they have decoded
+      if (done > 0) {
+        uint64_t head = -reinterpret_cast<uintptr_t>(to) % 64;
+        std::memcpy(to, joined, head);
+        from = head + (done * dtype.component_bytes - head) / 64 * 64;
+      }
+      stream_copy(to + from, joined + from, bytes - from);
+    }
   }
   if (streaming) finish_streaming();
   for (uint32_t k = first; k < count; k++) readers[k].finish();

@@ -14,9 +14,11 @@ struct KeyRowKernels {
   // is fetched into a cache, as many bytes as are coded; it may be any address.
   size_t (*encode)(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base, const uint8_t* raw,
                    const uint8_t* next, size_t rows, uint8_t* const* planes, RansEncoder& encoder) noexcept;
-  // From the first row to the last, until the decoder is at a limit. Reads up to 64 bytes beyond what it decodes.
+  // From the first row to the last, until the decoder is at a limit. Reads up to 64 bytes of planes beyond what it
+  // decodes. When `to` is not null, the result goes there past the caches, too: those of its lines of 64 bytes that lie
+  // within it.
   size_t (*decode)(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base,
-                   const uint8_t* const* planes, size_t rows, uint8_t* raw, RansDecoder& decoder) noexcept;
+                   const uint8_t* const* planes, size_t rows, uint8_t* raw, uint8_t* to, RansDecoder& decoder) noexcept;
 };
 
 // Null where there is none, or it would be no faster.

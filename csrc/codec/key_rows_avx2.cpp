@@ -6,6 +6,7 @@
 #pragma GCC target("avx2,popcnt")
 #include "csrc/coder/rans_rows_avx2.h"
 #define MITHRIL_ISA_NAMESPACE avx2
+#define MITHRIL_DECODES_ROWS 0
 #include "csrc/coder/bits_rows_narrow.h"
 #include "csrc/transform/key_forms_narrow.h"
 

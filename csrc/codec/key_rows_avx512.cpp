@@ -12,6 +12,7 @@
 #endif
 #include "csrc/coder/rans_rows_avx512.h"
 #define MITHRIL_ISA_NAMESPACE avx512
+#define MITHRIL_DECODES_ROWS 1
 #include "csrc/coder/bits_rows_avx512.h"
 #include "csrc/transform/key_forms_avx512.h"
 

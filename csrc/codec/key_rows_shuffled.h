@@ -37,26 +37,45 @@ class Source {
   V before_, unused_;
 };
 
-template <class Form>
+#if MITHRIL_DECODES_ROWS
+template <class Form, bool Streams>
 class Sink {
  public:
-  Sink(const uint8_t* const* planes, uint8_t* raw, uint32_t top_bits, uint32_t base)
+  Sink(const uint8_t* const* planes, uint8_t* raw, uint8_t* to, uint32_t top_bits, uint32_t base)
       : planes_(planes), raw_(raw), top_bits_(top_bits), unpack_(top_bits) {
     before_ = words_of(base + 1);
+    head_ = -reinterpret_cast<uintptr_t>(to) % 64;
+    to_ = to + (Streams ? head_ : 0);
   }
 
   void operator()(size_t at, V key) const {
     V top = unpack_(load_packed(planes_[0] + at / 8 * top_bits_, top_bits_));
     Form::join(key, top, planes_ + 1, at, before_, raw_ + Form::kBytesWide * at);
+    if (Streams && at >= kBehind) lines((at - kBehind) / 64 * Form::kBytesWide, Form::kBytesWide);
+  }
+  // What is left to stream when so many components have been decoded.
+  void finish(size_t count) const {
+    if (!Streams || count == 0) return;
+    size_t done = count > kBehind ? (count - kBehind) / 64 * Form::kBytesWide : 0;
+    lines(done, (count * Form::kBytesWide - head_) / 64 - done);
   }
 
  private:
+  // Far enough behind that what is read has left the store buffer. Streaming bit by bit, the memory keeps up.
+  static constexpr size_t kBehind = 1024;
+
+  void lines(size_t first, size_t count) const {
+    for (size_t k = first; k < first + count; k++) stream(to_ + 64 * k, raw_ + head_ + 64 * k);
+  }
+
   const uint8_t* const* planes_;
-  uint8_t* raw_;
+  uint8_t *raw_, *to_;
+  size_t head_;
   uint32_t top_bits_;
   UnpackBits unpack_;
   V before_;
 };
+#endif
 
 template <class Form>
 struct Rows {
@@ -64,17 +83,22 @@ struct Rows {
                        const uint8_t* next, size_t rows, uint8_t* const* planes, RansEncoder& encoder) noexcept {
     return encode_with(table, lanes, rows, encoder, Source<Form>(raw, next, planes, top_bits, base));
   }
+#if MITHRIL_DECODES_ROWS
   static size_t decode(const RansTable& table, uint32_t lanes, uint32_t top_bits, uint32_t base,
-                       const uint8_t* const* planes, size_t rows, uint8_t* raw, RansDecoder& decoder) noexcept {
-    return decode_with(table, lanes, rows, decoder, Sink<Form>(planes, raw, top_bits, base));
+                       const uint8_t* const* planes, size_t rows, uint8_t* raw, uint8_t* to,
+                       RansDecoder& decoder) noexcept {
+    auto with = [&](const auto& sink) {
+      size_t n = decode_with(table, lanes, rows, decoder, sink);
+      sink.finish(n * lanes);
+      return n;
+    };
+    return to ? with(Sink<Form, true>(planes, raw, to, top_bits, base))
+              : with(Sink<Form, false>(planes, raw, to, top_bits, base));
   }
-  // 16 registers are too few to decode and join at once: apart it is 5 to 10 % faster.
-  static constexpr KeyRowKernels kernels() {
-    if constexpr (kRegisters > 16)
-      return {encode, decode};
-    else
-      return {encode, nullptr};
-  }
+#else  // 16 registers are too few to decode and join at once: apart it is 5 to 10 % faster.
+  static constexpr decltype(KeyRowKernels::decode) decode = nullptr;
+#endif
+  static constexpr KeyRowKernels kernels() { return {encode, decode}; }
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #pragma GCC target("ssse3")
 #include "csrc/coder/rans_rows_ssse3.h"
 #define MITHRIL_ISA_NAMESPACE ssse3
+#define MITHRIL_DECODES_ROWS 0
 #include "csrc/coder/bits_rows_narrow.h"
 #include "csrc/transform/key_forms_narrow.h"
 

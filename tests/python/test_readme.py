@@ -28,6 +28,9 @@ def test_what_is_said_of_damages_and_kills() -> None:
     damage = json.loads((RESULTS / "soak-damage.json").read_text())
     assert damage["rounds"] >= 1_000_000
     assert damage["failures"] == []
+    fuzz = json.loads((RESULTS / "soak-fuzz.json").read_text())
+    assert fuzz["executions"] >= 10_000_000
+    assert not any(target["crashes"] for target in fuzz["targets"].values())
     kills = json.loads((RESULTS / "soak-kill_saver.json").read_text())
     assert kills["rounds"] >= 50
     assert not kills["failures"]
