@@ -9,7 +9,6 @@
 
 #include "csrc/base/checksum.h"
 #include "csrc/base/parallel.h"
-#include "csrc/base/stream_copy.h"
 #include "csrc/format/header.h"
 
 namespace mithril {
@@ -144,7 +143,6 @@ void ArchiveWriter::encode_to_memory(std::vector<Job>& jobs) {
       std::memcpy(to, e.data, e.stored_size);
       e.data = to;
     }
-    finish_streaming();
   };
   parallel_for(threads, threads_, [&](size_t i) {
     try {

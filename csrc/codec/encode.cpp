@@ -7,6 +7,7 @@
 #include "csrc/base/checksum.h"
 #include "csrc/codec/codec.h"
 #include "csrc/codec/encode_plane.h"
+#include "csrc/codec/hints.h"
 #include "csrc/codec/key_rows.h"
 #include "csrc/transform/transform.h"
 
@@ -31,20 +32,6 @@ struct KeyPlanes {
   uint32_t key() const { return list.count - 1; }
   bool is_high(uint32_t k) const { return wide && k == list.count - 2; }
 };
-
-// A component of 1, 2, 4 or 8 bytes; not by a memcpy of unknown size, which would be a call.
-static uint64_t component_at(const uint8_t* raw, uint64_t i, uint64_t width) {
-  auto load = [&](auto x) -> uint64_t {
-    std::memcpy(&x, raw + i * sizeof x, sizeof x);
-    return x;
-  };
-  switch (width) {
-    case 1: return raw[i];
-    case 2: return load(uint16_t{});
-    case 4: return load(uint32_t{});
-    default: return load(uint64_t{});
-  }
-}
 
 static uint32_t joined_bits(const DTypeInfo& dtype, Effort effort) {
   if (dtype.exponent_bits < 8) return std::min(dtype.mantissa_bits, 2u);
@@ -261,95 +248,6 @@ static uint64_t encode_keys(const uint8_t* raw, uint64_t n, const DTypeInfo& dty
   return at;
 }
 
-// What a few components say of a block of floats.
-struct Signs {
-  bool sparse = false;      // a 32nd or more of the components is zero, of any sign
-  bool few_values = false;  // among neighbours that are not zero
-  bool palette = false;     // in all of the block
-};
-
-// Values in a set of at most `most`; more are not told apart.
-class DistinctValues {
- public:
-  explicit DistinctValues(uint32_t most) : most_(most) {}
-  void add(uint64_t value) {
-    uint32_t at = static_cast<uint32_t>(value * 0x9e3779b97f4a7c15 >> 56);
-    while (count_ <= most_ && used_[at] && values_[at] != value) at = (at + 1) % 256;
-    if (count_ > most_ || used_[at]) return;
-    used_[at] = true, values_[at] = value, count_++;
-  }
-  bool few() const { return count_ <= most_; }
-  uint64_t count() const { return count_; }
-
- private:
-  uint32_t most_, count_ = 0;
-  bool used_[256] = {};
-  uint64_t values_[256];
-};
-
-static Signs look_at(const uint8_t* raw, uint64_t n, uint64_t width) {
-  constexpr uint64_t kRuns = 8, kRun = 64, kFew = 32;
-  Signs signs;
-  if (n < kRuns * kRun) return signs;
-  DistinctValues all(kFew);
-  uint64_t zeros = 0, few_runs = 0;
-  for (uint64_t r = 0; r < kRuns; r++) {
-    DistinctValues run(kRun);
-    uint64_t others = 0;
-    const uint8_t* p = raw + (n - kRun) / (kRuns - 1) * r * width;
-    for (uint64_t i = 0; i < kRun; i++) {
-      uint64_t x = component_at(p, i, width);
-      all.add(x);
-      if (x << (64 - 8 * width + 1) != 0) run.add(x), others++;
-    }
-    zeros += kRun - others;
-    few_runs += others >= kRun / 4 && run.count() * 2 <= others;
-  }
-  signs.sparse = zeros * 32 >= kRuns * kRun;
-  signs.few_values = width > 1 && few_runs * 2 >= kRuns;
-  signs.palette = width > 1 && all.few();
-  return signs;
-}
-
-// Whether the first components come again within 32 KiB, and what follows them likewise in most places.
-template <class T>
-static bool repeats(const uint8_t* raw, uint64_t n) {
-  constexpr uint64_t kReach = 32768 / sizeof(T), kTile = 256, kSame = 32;
-  auto at = [&](uint64_t i) {
-    T x;
-    std::memcpy(&x, raw + i * sizeof(T), sizeof(T));
-    return x;
-  };
-  if (n < 2 * kTile) return false;
-  const T a = at(0), b = at(1), c = at(2);
-  uint64_t limit = std::min(n / 2, kReach);
-  for (uint64_t tile = 1; tile + kTile + 2 < limit; tile += kTile) {
-    uint32_t found = 0;
-    for (uint64_t i = 0; i < kTile; i++)
-      found |= static_cast<uint32_t>(at(tile + i) == a) & static_cast<uint32_t>(at(tile + i + 1) == b) &
-               static_cast<uint32_t>(at(tile + i + 2) == c);
-    for (uint64_t i = 0; found && i < kTile; i++) {
-      uint64_t distance = tile + i, same = 0;
-      if (at(distance) != a || at(distance + 1) != b || at(distance + 2) != c) continue;
-      for (uint64_t k = 0; k < 8; k++) {
-        uint64_t p = (n - distance - kSame) / 8 * k;
-        same += std::memcmp(raw + p * sizeof(T), raw + (p + distance) * sizeof(T), kSame * sizeof(T)) == 0;
-      }
-      if (same >= 4) return true;
-    }
-  }
-  return false;
-}
-
-static bool repeats(const uint8_t* raw, uint64_t n, uint64_t width) {
-  switch (width) {
-    case 1: return repeats<uint8_t>(raw, n);
-    case 2: return repeats<uint16_t>(raw, n);
-    case 4: return repeats<uint32_t>(raw, n);
-    default: return repeats<uint64_t>(raw, n);
-  }
-}
-
 namespace {
 
 // One block on its way: alternatives are tried one after the other, and the smallest stays.
@@ -390,17 +288,17 @@ class BlockEncoder {
   }
 
   void encode_floats() {
-    Signs signs = look_at(raw_, components_, dtype_.component_bytes);
-    if (encode_few_values(signs)) return;
-    if (signs.sparse)
+    Hints hints = look_at(raw_, components_, dtype_.component_bytes);
+    if (encode_few_values(hints)) return;
+    if (hints.sparse)
       encode_nonzero();
     else
       encode_all_keys();
-    if (signs.few_values || repeats(raw_, components_, dtype_.component_bytes)) try_zstd();
+    if (hints.few_values || repeats(raw_, components_, dtype_.component_bytes)) try_zstd();
   }
 
-  bool encode_few_values(const Signs& signs) {
-    if (!signs.palette) return false;
+  bool encode_few_values(const Hints& hints) {
+    if (!hints.palette) return false;
     uint64_t n = encode_palette(whole_, out_, raw_bytes_ / 2, scratch_.coder);
     if (n) keep_identity({Coder::kPalette, n});
     return n > 0;
