@@ -6,6 +6,7 @@ MithrilError
 ├── TruncatedError (EOFError)               an archive ends too early
 ├── CorruptError (ValueError)               an archive is damaged
 ├── NotFoundError (KeyError)                no such name
+├── UntrustedError (ValueError)             of a cache: not signed as the policy demands
 └── StorageError (OSError)                  the system refused a read or a write
     ├── StorageNotFoundError (FileNotFoundError)
     └── StorageExistsError (FileExistsError)
@@ -37,6 +38,10 @@ class CorruptError(MithrilError, ValueError):
 
 class NotFoundError(MithrilError, KeyError):
     """No tensor, key or checkpoint of that name."""
+
+
+class UntrustedError(MithrilError, ValueError):
+    """A record or bundle of the compile cache has no valid signature, and the policy demands one."""
 
 
 class StorageError(MithrilError, OSError):
