@@ -1,0 +1,419 @@
+"""CacheManager: puts the cache behind torch.compile and Triton in this process, and says how it does."""
+
+import atexit
+import collections
+import contextlib
+import logging
+import os
+import shutil
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from mithril._errors import InvalidArgumentError, UnsupportedError, UntrustedError
+from mithril.cache import _statistics
+from mithril.cache._bundle import BundleStats, export_bundle, import_bundle
+from mithril.cache._config import CacheConfig
+from mithril.cache._content import ContentStore, GcResult
+from mithril.cache._host import cpu_tag
+from mithril.cache._import_hook import ImportHook
+from mithril.cache._tiers import LayerStats, Tiers, log
+from mithril.cache._torch_artifacts import load_torch_artifacts, save_torch_artifacts
+from mithril.cache._trust import Trust
+
+if TYPE_CHECKING:
+    from mithril.cache._inductor import InductorLayer
+    from mithril.cache._remote import RemoteTier
+
+_TRITON_MANAGER = "mithril.cache._triton_manager:MithrilCacheManager"
+# A running process may still want what is younger.
+_LIVE_SECONDS = 3600.0
+
+_active: "CacheManager | None" = None
+
+
+def active_manager() -> "CacheManager | None":
+    """The manager that serves this process, if any."""
+    return _active
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Files below the root: the store, and the folders that torch and Triton work in."""
+
+    files_found: int
+    total_size_bytes: int
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What a cache holds and what it has done."""
+
+    root_dir: Path
+    max_size_bytes: int
+    size_bytes: int
+    """Of the store; the folders that torch and Triton work in are not in it (`scan` counts them)."""
+    objects: int
+    records: int
+    quarantined: int
+    layers: dict[str, LayerStats]
+    """By layer (fx, aot, kernel, triton, …), of this process."""
+    total: dict[str, LayerStats]
+    """The same of all processes that used this root, as of their end, and of this one so far."""
+
+    @property
+    def hits(self) -> int:
+        """Groups found by this process."""
+        return sum(layer.hits for layer in self.layers.values())
+
+    @property
+    def misses(self) -> int:
+        """Groups not found by this process."""
+        return sum(layer.misses for layer in self.layers.values())
+
+    @property
+    def seconds_saved(self) -> float:
+        """Compiling that this process did not do, as long as it took whoever did it."""
+        return _statistics.seconds_saved(self.layers)
+
+    @property
+    def utilization(self) -> float:
+        """Size over quota."""
+        return self.size_bytes / self.max_size_bytes
+
+    @property
+    def total_hits(self) -> int:
+        """Groups found by all processes."""
+        return sum(layer.hits for layer in self.total.values())
+
+    @property
+    def lru_entry_count(self) -> int:
+        """Records in the store."""
+        return self.records
+
+    @property
+    def lru_size_bytes(self) -> int:
+        """Bytes in the store."""
+        return self.size_bytes
+
+
+class CacheManager:
+    """Serves torch.compile and Triton from one store, as `config` says, from construction until `deactivate`.
+
+    Make it before the first compiled call; graphs compiled before are not cached, and it warns of them. A config with
+    neither `inductor` nor `triton` serves nothing: such a manager only looks after the store. It is a context manager.
+    Of several in one process the newest serves.
+    """
+
+    def __init__(self, config: CacheConfig) -> None:
+        self.config = config
+        self.trust = make_trust(config)
+        self.tiers = make_tiers(config)
+        store = self.tiers.store
+        assert store is not None
+        self.store: ContentStore = store
+        self._layer: InductorLayer | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._accesses: collections.OrderedDict[str, int] = collections.OrderedDict()
+        self._pid = os.getpid()
+        if config.inductor or config.triton:
+            self._activate()
+
+    # --- activation ---------------------------------------------------------------------------------------------------
+
+    def _activate(self) -> None:
+        global _active
+        if _active is not None:
+            _active.deactivate()
+        for name, value in self.config.to_env().items():
+            self._set_environment(name, value)
+        if self.config.inductor:
+            self._private_folder(self.inductor_dir())
+            self._set_environment("TORCHINDUCTOR_CACHE_DIR", str(self.inductor_dir()))
+            _warn_if_late()
+            hook = ImportHook("torch._inductor.codecache", self._install_inductor)
+            self._undo.append(hook.remove)
+        if self.config.triton:
+            self._private_folder(self.triton_dir())
+            self._set_environment("TRITON_CACHE_DIR", str(self.triton_dir()))
+            self._set_environment("TRITON_CACHE_MANAGER", _TRITON_MANAGER)
+        atexit.register(self.deactivate)
+        _active = self
+
+    def _set_environment(self, name: str, value: str) -> None:
+        """For this process and its children, until deactivation."""
+        before = os.environ.get(name)
+        os.environ[name] = value
+
+        def undo() -> None:
+            if os.environ.get(name) != value:
+                return
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
+
+        self._undo.append(undo)
+
+    def _install_inductor(self) -> None:
+        from mithril.cache._inductor import InductorLayer
+
+        layer = InductorLayer(self.tiers, worker=_in_compile_worker())
+        self._undo.append(layer.remove)
+        self._layer = layer
+        try:
+            layer.install()
+        except Exception as error:
+            layer.remove()
+            warnings.warn(
+                f"mithril.cache: torch.compile runs without it: {type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def deactivate(self) -> None:
+        """Write what is pending, and put everything back: torch's functions and settings, and the environment."""
+        global _active
+        if os.getpid() != self._pid:  # a fork inherits the manager, but it is its parent's
+            return
+        self.flush()
+        while self._undo:
+            self._undo.pop()()
+        self._layer = None
+        atexit.unregister(self.deactivate)
+        if _active is self:
+            _active = None
+
+    def flush(self) -> None:
+        """Store kernels that have been compiled, wait (briefly) for uploads, and add the numbers to the root's."""
+        self._store_kernels()
+        if self.tiers.remote is not None:
+            self.tiers.remote.flush()
+        _statistics.publish(self.config.root_dir, self.tiers)
+
+    def _store_kernels(self) -> None:
+        if self._layer is not None:
+            self._layer.graph_stored()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it serves this process."""
+        return _active is self
+
+    def __enter__(self) -> "CacheManager":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.deactivate()
+
+    # --- where --------------------------------------------------------------------------------------------------------
+
+    def inductor_dir(self) -> Path:
+        """Where torch.compile works: one folder for each kind of processor, since code for one can crash on another.
+
+        TORCHINDUCTOR_CACHE_DIR has its way where the user set it.
+        """
+        return _chosen_folder("TORCHINDUCTOR_CACHE_DIR") or self.config.root_dir / "inductor" / cpu_tag()
+
+    def triton_dir(self) -> Path:
+        """Where Triton works. TRITON_CACHE_DIR has its way where the user set it."""
+        return _chosen_folder("TRITON_CACHE_DIR") or self.config.root_dir / "triton"
+
+    def _private_folder(self, folder: Path) -> None:
+        """Make it; where signatures are required, refuse one that others could put code into."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.config.trust == "require":
+            status = folder.stat()
+            if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
+                raise InvalidArgumentError(
+                    f"{folder} belongs to or can be written by others; with trust 'require' no code may come from it"
+                )
+
+    # --- what it holds ------------------------------------------------------------------------------------------------
+
+    def stats(self) -> CacheStats:
+        """What the store holds and what the layers have done. Counts the files: 3 µs each."""
+        held = self.store.stats()
+        layers = self.tiers.snapshot()
+        return CacheStats(
+            root_dir=self.config.root_dir,
+            max_size_bytes=self.config.max_size_bytes,
+            size_bytes=held.bytes,
+            objects=held.objects,
+            records=held.records,
+            quarantined=held.quarantined,
+            layers=layers,
+            total=_statistics.total(self.config.root_dir, self.tiers),
+        )
+
+    def scan(self) -> ScanResult:
+        """Count all files below the root."""
+        sizes = [size for _, size, _ in _files(self.config.root_dir)]
+        return ScanResult(len(sizes), sum(sizes))
+
+    def gc(self) -> GcResult:
+        """Bring the store back under its quota, drop what is damaged or left over, and let torch's and Triton's own
+        folders have what remains of the quota: of their files the oldest go first, none younger than an hour."""
+        result = self.store.gc()
+        room = max(0, self.config.max_size_bytes - self.store.stats().bytes)
+        for _, size, path in sorted(self._old_working_files(room)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                log().debug("gc removed %s (%d bytes)", path, size)
+        return result
+
+    def _old_working_files(self, room: int) -> Iterator[tuple[float, int, Path]]:
+        """The oldest working files, so many that the others fit in `room` bytes."""
+        import time
+
+        files = sorted(
+            (file for name in ("inductor", "triton") for file in _files(self.config.root_dir / name)), reverse=True
+        )
+        used = 0
+        for modified, size, path in files:
+            used += size
+            if used > room and modified < time.time() - _LIVE_SECONDS:
+                yield modified, size, path
+
+    def clear(self) -> None:
+        """Remove everything: the store, the working folders, the statistics."""
+        self.store.clear()
+        for name in ("inductor", "triton"):
+            shutil.rmtree(self.config.root_dir / name, ignore_errors=True)
+        _statistics.clear(self.config.root_dir, self.tiers)
+        if self.is_active:
+            for folder, on in ((self.inductor_dir(), self.config.inductor), (self.triton_dir(), self.config.triton)):
+                if on:
+                    self._private_folder(folder)
+
+    def record_entry(self, key: str, size: int) -> list[str]:
+        """Note an entry that the caller keeps elsewhere; returns the keys that a least-recently-used list of
+        `max_size_bytes` would drop for it. Kept in memory only, deletes nothing: for programs that had such a list."""
+        self._accesses.pop(key, None)
+        self._accesses[key] = size
+        evicted = []
+        while sum(self._accesses.values()) > self.config.max_size_bytes and len(self._accesses) > 1:
+            evicted.append(self._accesses.popitem(last=False)[0])
+        return evicted
+
+    def record_access(self, key: str) -> None:
+        """Note that an entry of `record_entry` was used."""
+        if key in self._accesses:
+            self._accesses.move_to_end(key)
+
+    # --- elsewhere ----------------------------------------------------------------------------------------------------
+
+    def export(self, path: str | os.PathLike[str], *, everything: bool = False) -> BundleStats:
+        """Write what this process has used, or everything, to one file, signed if there is a key."""
+        self._store_kernels()
+        return export_bundle(self.store, path, None if everything else list(self.tiers.used), trust=self.trust)
+
+    def import_(self, path: str | os.PathLike[str]) -> BundleStats:
+        """Put what such a file holds into the store.
+
+        Raises CorruptError, TruncatedError, UntrustedError, StorageError."""
+        return import_bundle(self.store, path, trust=self.trust)
+
+    def save_torch_artifacts(self) -> bytes | None:
+        """torch's own portable artifacts of this process (graphs, no CPU kernels), in one blob that loads completely,
+        however often it was saved before. None when there are none."""
+        return save_torch_artifacts()
+
+    def load_torch_artifacts(self, blob: bytes) -> dict[str, int]:
+        """Load such a blob, of whoever's making, before the first compiled call; returns the number of artifacts of
+        each kind. Raises UntrustedError where signatures are required, as these blobs have none, and CorruptError.
+        """
+        if self.trust.policy == "require":
+            raise UntrustedError("torch's artifacts carry no signature, and one is required")
+        return load_torch_artifacts(blob)
+
+    @property
+    def remote(self) -> "RemoteTier":
+        """The shared store. Raises UnsupportedError when none is configured, or when offline."""
+        if self.tiers.remote is None:
+            raise UnsupportedError(
+                "MITHRIL_OFFLINE is set"
+                if self.config.offline
+                else "no shared store: set MITHRIL_REMOTE_URL or with_remote"
+            )
+        return self.tiers.remote
+
+
+def make_trust(config: CacheConfig) -> Trust:
+    """The keys and the policy that a config names."""
+    return Trust.from_file(config.key_file, config.trust)
+
+
+def make_tiers(config: CacheConfig) -> Tiers:
+    """The stores that a config names."""
+    level = logging.getLevelName(config.log_level.upper())
+    if not isinstance(level, int):
+        raise InvalidArgumentError(f"log level {config.log_level!r} (MITHRIL_INDUCTOR_LOG_LEVEL) is none of logging's")
+    log().setLevel(level)
+    trust = make_trust(config)
+    config.root_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = ContentStore(
+        config.root_dir / "store", max_size_bytes=config.max_size_bytes, max_files=config.max_files, trust=trust
+    )
+    remote = None
+    if config.remote_url and not config.offline:
+        from mithril.cache._remote import RemoteTier
+        from mithril.storage import open_store
+
+        byte_store = open_store(config.remote_url, region=config.remote_region, endpoint=config.remote_endpoint)
+        remote = RemoteTier(byte_store, trust)
+    return Tiers(store, remote, lazy_pull=config.lazy_pull, auto_push=config.auto_push)
+
+
+def activate_from_environment() -> None:
+    """What `import torch` calls in every process: serve it if the environment says so. Warns, never raises."""
+    try:
+        CacheManager(CacheConfig.from_env())
+    except Exception as error:
+        warnings.warn(f"mithril.cache is off: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
+
+
+def _chosen_folder(variable: str) -> Path | None:
+    """What the variable says, unless it is where torch would go anyway (torch writes its choice there)."""
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    if variable == "TORCHINDUCTOR_CACHE_DIR" and "torch._inductor.runtime.cache_dir_utils" in sys.modules:
+        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+        if os.path.abspath(value) == os.path.abspath(default_cache_dir()):
+            return None
+    return Path(value)
+
+
+def _in_compile_worker() -> bool:
+    return Path(sys.argv[0] if sys.argv else "").parts[-2:] == ("compile_worker", "__main__.py")
+
+
+def _warn_if_late() -> None:
+    utils = sys.modules.get("torch._dynamo.utils")
+    counters = getattr(utils, "counters", None)
+    graphs = counters["stats"]["unique_graphs"] if counters else 0
+    if graphs:
+        warnings.warn(
+            f"mithril.cache: {graphs} graphs were compiled before the cache was activated and are not in it; "
+            "make the CacheManager before the first compiled call, or set MITHRIL_CACHE=1",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Modification time, size and path of every file below."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield status.st_mtime, status.st_size, path

@@ -1,0 +1,88 @@
+"""Hits and misses of all processes that used a root, in one small file of JSON. Only numbers for people: where two
+processes end at once and the file system has no locks, one of them may be lost."""
+
+import contextlib
+import fcntl
+import json
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from mithril.cache._tiers import LayerStats, Tiers, log
+
+_MAX_BYTES = 1 << 20
+_published: "weakref.WeakKeyDictionary[Tiers, dict[str, LayerStats]]" = weakref.WeakKeyDictionary()
+
+
+def seconds_saved(layers: Mapping[str, LayerStats]) -> float:
+    """Of layers that overlap the longest counts: a graph's time includes its kernels', autograd's its graphs'."""
+    seconds = {name: layer.seconds_saved for name, layer in layers.items()}
+    nested = max((seconds.pop(name, 0.0) for name in ("aot", "fx", "kernel")), default=0.0)
+    return nested + sum(seconds.values())
+
+
+def publish(root: Path, tiers: Tiers) -> None:
+    """Add what these tiers did since they last published."""
+    now = tiers.snapshot()
+    if now == _published.get(tiers, {}):
+        return
+    path = root / "statistics.json"
+    try:
+        with _locked(path):
+            total = _read(path)
+            _add(total, now, _published.get(tiers, {}))
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(json.dumps({name: asdict(layer) for name, layer in sorted(total.items())}, indent=1))
+            temporary.replace(path)
+    except OSError as error:
+        log().debug("statistics not written: %s", error)
+    _published[tiers] = now
+
+
+def total(root: Path, tiers: Tiers) -> dict[str, LayerStats]:
+    """The numbers of all processes that have published, and of these tiers."""
+    result = _read(root / "statistics.json")
+    _add(result, tiers.snapshot(), _published.get(tiers, {}))
+    return result
+
+
+def clear(root: Path, tiers: Tiers) -> None:
+    """Start again from zero."""
+    (root / "statistics.json").unlink(missing_ok=True)
+    _published[tiers] = tiers.snapshot()
+
+
+def _add(to: dict[str, LayerStats], now: Mapping[str, LayerStats], before: Mapping[str, LayerStats]) -> None:
+    for name, layer in now.items():
+        old = before.get(name, LayerStats())
+        news = {f.name: getattr(layer, f.name) - getattr(old, f.name) for f in fields(LayerStats)}
+        to.setdefault(name, LayerStats()).add(LayerStats(**news))
+
+
+def _read(path: Path) -> dict[str, LayerStats]:
+    result = {}
+    try:
+        with open(path, "rb") as file:
+            read = json.loads(file.read(_MAX_BYTES))
+        for name, row in read.items():
+            layer = LayerStats()
+            for field in fields(LayerStats):
+                kind = type(getattr(layer, field.name))
+                setattr(layer, field.name, kind(row.get(field.name, 0)))
+            result[str(name)] = layer
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+        return {}
+    return result
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
