@@ -1,4 +1,4 @@
-"""Compressed PyTorch checkpoints.
+"""Compressed PyTorch checkpoints, and a compile cache.
 
 Importing this package imports neither torch nor NumPy: names load when they are first used.
 """
@@ -15,11 +15,23 @@ from mithril._errors import (
     StorageNotFoundError,
     TruncatedError,
     UnsupportedError,
+    UntrustedError,
 )
 from mithril._lazy import lazy
 
 if TYPE_CHECKING:
     from mithril._version import __version__ as __version__
+    from mithril.cache import (
+        CacheConfig,
+        CacheManager,
+        ContentStore,
+        RemoteCacheConfig,
+        S3RemoteCache,
+        SglangCacheConfig,
+        SglangCacheManager,
+        VllmCacheConfig,
+        VllmCacheManager,
+    )
     from mithril.checkpoint import (
         Archive,
         CheckpointCompressor,
@@ -42,9 +54,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Archive",
+    "CacheConfig",
+    "CacheManager",
     "CheckpointCompressor",
     "CompressionConfig",
     "CompressionStats",
+    "ContentStore",
     "CorruptError",
     "InvalidArgumentError",
     "LoadResult",
@@ -52,13 +67,20 @@ __all__ = [
     "MithrilStorageReader",
     "MithrilStorageWriter",
     "NotFoundError",
+    "RemoteCacheConfig",
+    "S3RemoteCache",
     "SaveResult",
+    "SglangCacheConfig",
+    "SglangCacheManager",
     "StorageError",
     "StorageExistsError",
     "StorageNotFoundError",
     "TensorInfo",
     "TruncatedError",
     "UnsupportedError",
+    "UntrustedError",
+    "VllmCacheConfig",
+    "VllmCacheManager",
     "from_dcp",
     "load_compressed",
     "load_file",
@@ -69,7 +91,21 @@ __all__ = [
     "to_torch_save",
 ]
 
+_CACHE = [
+    "CacheConfig",
+    "CacheManager",
+    "ContentStore",
+    "RemoteCacheConfig",
+    "S3RemoteCache",
+    "SglangCacheConfig",
+    "SglangCacheManager",
+    "VllmCacheConfig",
+    "VllmCacheManager",
+]
+
 __getattr__, __dir__ = lazy(
     __name__,
-    {name: "mithril.checkpoint" for name in __all__ if name not in globals()} | {"__version__": "mithril._version"},
+    {name: "mithril.checkpoint" for name in __all__ if name not in globals()}
+    | dict.fromkeys(_CACHE, "mithril.cache")
+    | {"__version__": "mithril._version"},
 )

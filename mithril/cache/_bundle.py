@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mithril.cache._content import ContentStore
 
 MAGIC = b"MITHBUN1"
+# magic, checksum of all that follows up to the end of the list, identity of the key, tag of the list, its bytes
 _HEAD = struct.Struct(f"<8s32s8s{TAG_BYTES}sQ")
 _MAX_LIST_BYTES = 256 << 20
 _MAX_OBJECT_BYTES = 4 << 30
@@ -62,7 +63,8 @@ def export_bundle(
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
-                file.write(_HEAD.pack(MAGIC, blake3(text).digest(), identity, tag, len(text)) + text)
+                rest = identity + tag + struct.pack("<Q", len(text)) + text
+                file.write(MAGIC + blake3(rest).digest() + rest)
                 for data in records.values():
                     file.write(data)
                 for address, size in objects.items():
@@ -123,14 +125,15 @@ def import_bundle(store: "ContentStore", path: str | os.PathLike[str], *, trust:
 
 
 def _import(store: "ContentStore", file: BinaryIO, trust: Trust) -> BundleStats:
-    magic, checksum, identity, tag, length = _HEAD.unpack(_read(file, _HEAD.size))
+    head = _read(file, _HEAD.size)
+    magic, checksum, identity, tag, length = _HEAD.unpack(head)
     if magic != MAGIC:
         raise CorruptError(f"magic {magic!r} at offset 0 instead of {MAGIC!r}")
     if length > _MAX_LIST_BYTES:
         raise CorruptError(f"list of {length} bytes, more than the limit of {_MAX_LIST_BYTES}")
     text = _read(file, length)
-    if blake3(text).digest() != checksum:
-        raise CorruptError("checksum of the list at offset 8 does not match")
+    if blake3(head[40:] + text).digest() != checksum:
+        raise CorruptError("checksum at offset 8 does not match")
     trust.check(text, identity, tag)
     names, addresses = _contents(text)
     sealed = [(name, _read(file, size)) for name, size in names]

@@ -129,9 +129,9 @@ class CacheConfig:
             return env.get(name) or _DEFAULTS[name]
 
         try:
-            gib = float(text("MITHRIL_MAX_SIZE_GB"))
+            size = int(float(text("MITHRIL_MAX_SIZE_GB")) * GIB)
             files = int(text("MITHRIL_MAX_FILES") or 0) or None
-        except ValueError:
+        except (ValueError, OverflowError):
             raise InvalidArgumentError(
                 f"MITHRIL_MAX_SIZE_GB={text('MITHRIL_MAX_SIZE_GB')!r} or "
                 f"MITHRIL_MAX_FILES={text('MITHRIL_MAX_FILES')!r} is not a number"
@@ -142,7 +142,7 @@ class CacheConfig:
         key_file = text("MITHRIL_CACHE_KEY_FILE")
         return cls(
             root_dir=Path(env.get("MITHRIL_CACHE_DIR") or default_root(env)),
-            max_size_bytes=int(gib * GIB),
+            max_size_bytes=size,
             max_files=files,
             inductor=switched_on(env, "MITHRIL_INDUCTOR_ENABLED"),
             # Patching Inductor alone was asked for when only that variable is set.

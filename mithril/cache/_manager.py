@@ -6,10 +6,9 @@ import contextlib
 import logging
 import os
 import shutil
-import stat
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,15 +24,13 @@ from mithril.cache._import_hook import ImportHook
 from mithril.cache._tiers import LayerStats, Tiers, log
 from mithril.cache._torch_artifacts import load_torch_artifacts, save_torch_artifacts
 from mithril.cache._trust import Trust
+from mithril.cache._working_folders import chosen_folder, files_below, make_private, oldest_beyond
 
 if TYPE_CHECKING:
     from mithril.cache._inductor import InductorLayer
     from mithril.cache._remote import RemoteTier
 
 _TRITON_MANAGER = "mithril.cache._triton_manager:MithrilCacheManager"
-# A running process may still want what is younger.
-_LIVE_SECONDS = 3600.0
-
 _active: "CacheManager | None" = None
 
 
@@ -121,8 +118,13 @@ class CacheManager:
         self._undo: list[Callable[[], None]] = []
         self._accesses: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._pid = os.getpid()
+        self._needs_private = self.trust.policy == "require"
         if config.inductor or config.triton:
-            self._activate()
+            try:
+                self._activate()
+            except BaseException:
+                self._restore()
+                raise
 
     # --- activation ---------------------------------------------------------------------------------------------------
 
@@ -133,13 +135,13 @@ class CacheManager:
         for name, value in self.config.to_env().items():
             self._set_environment(name, value)
         if self.config.inductor:
-            self._private_folder(self.inductor_dir())
+            make_private(self.inductor_dir(), required=self._needs_private)
             self._set_environment("TORCHINDUCTOR_CACHE_DIR", str(self.inductor_dir()))
             _warn_if_late()
             hook = ImportHook("torch._inductor.codecache", self._install_inductor)
             self._undo.append(hook.remove)
         if self.config.triton:
-            self._private_folder(self.triton_dir())
+            make_private(self.triton_dir(), required=self._needs_private)
             self._set_environment("TRITON_CACHE_DIR", str(self.triton_dir()))
             self._set_environment("TRITON_CACHE_MANAGER", _TRITON_MANAGER)
         atexit.register(self.deactivate)
@@ -182,12 +184,15 @@ class CacheManager:
         if os.getpid() != self._pid:  # a fork inherits the manager, but it is its parent's
             return
         self.flush()
-        while self._undo:
-            self._undo.pop()()
-        self._layer = None
+        self._restore()
         atexit.unregister(self.deactivate)
         if _active is self:
             _active = None
+
+    def _restore(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+        self._layer = None
 
     def flush(self) -> None:
         """Store kernels that have been compiled, wait (briefly) for uploads, and add the numbers to the root's."""
@@ -220,21 +225,11 @@ class CacheManager:
 
         TORCHINDUCTOR_CACHE_DIR has its way where the user set it.
         """
-        return _chosen_folder("TORCHINDUCTOR_CACHE_DIR") or self.config.root_dir / "inductor" / cpu_tag()
+        return chosen_folder("TORCHINDUCTOR_CACHE_DIR") or self.config.root_dir / "inductor" / cpu_tag()
 
     def triton_dir(self) -> Path:
         """Where Triton works. TRITON_CACHE_DIR has its way where the user set it."""
-        return _chosen_folder("TRITON_CACHE_DIR") or self.config.root_dir / "triton"
-
-    def _private_folder(self, folder: Path) -> None:
-        """Make it; where signatures are required, refuse one that others could put code into."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.config.trust == "require":
-            status = folder.stat()
-            if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
-                raise InvalidArgumentError(
-                    f"{folder} belongs to or can be written by others; with trust 'require' no code may come from it"
-                )
+        return chosen_folder("TRITON_CACHE_DIR") or self.config.root_dir / "triton"
 
     # --- what it holds ------------------------------------------------------------------------------------------------
 
@@ -255,7 +250,7 @@ class CacheManager:
 
     def scan(self) -> ScanResult:
         """Count all files below the root."""
-        sizes = [size for _, size, _ in _files(self.config.root_dir)]
+        sizes = [size for _, size, _ in files_below(self.config.root_dir)]
         return ScanResult(len(sizes), sum(sizes))
 
     def gc(self) -> GcResult:
@@ -263,24 +258,10 @@ class CacheManager:
         folders have what remains of the quota: of their files the oldest go first, none younger than an hour."""
         result = self.store.gc()
         room = max(0, self.config.max_size_bytes - self.store.stats().bytes)
-        for _, size, path in sorted(self._old_working_files(room)):
+        for path in oldest_beyond([self.config.root_dir / name for name in ("inductor", "triton")], room):
             with contextlib.suppress(OSError):
                 path.unlink()
-                log().debug("gc removed %s (%d bytes)", path, size)
         return result
-
-    def _old_working_files(self, room: int) -> Iterator[tuple[float, int, Path]]:
-        """The oldest working files, so many that the others fit in `room` bytes."""
-        import time
-
-        files = sorted(
-            (file for name in ("inductor", "triton") for file in _files(self.config.root_dir / name)), reverse=True
-        )
-        used = 0
-        for modified, size, path in files:
-            used += size
-            if used > room and modified < time.time() - _LIVE_SECONDS:
-                yield modified, size, path
 
     def clear(self) -> None:
         """Remove everything: the store, the working folders, the statistics."""
@@ -291,7 +272,7 @@ class CacheManager:
         if self.is_active:
             for folder, on in ((self.inductor_dir(), self.config.inductor), (self.triton_dir(), self.config.triton)):
                 if on:
-                    self._private_folder(folder)
+                    make_private(folder, required=self._needs_private)
 
     def record_entry(self, key: str, size: int) -> list[str]:
         """Note an entry that the caller keeps elsewhere; returns the keys that a least-recently-used list of
@@ -380,19 +361,6 @@ def activate_from_environment() -> None:
         warnings.warn(f"mithril.cache is off: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
 
 
-def _chosen_folder(variable: str) -> Path | None:
-    """What the variable says, unless it is where torch would go anyway (torch writes its choice there)."""
-    value = os.environ.get(variable)
-    if not value:
-        return None
-    if variable == "TORCHINDUCTOR_CACHE_DIR" and "torch._inductor.runtime.cache_dir_utils" in sys.modules:
-        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-        if os.path.abspath(value) == os.path.abspath(default_cache_dir()):
-            return None
-    return Path(value)
-
-
 def _in_compile_worker() -> bool:
     return Path(sys.argv[0] if sys.argv else "").parts[-2:] == ("compile_worker", "__main__.py")
 
@@ -408,12 +376,3 @@ def _warn_if_late() -> None:
             RuntimeWarning,
             stacklevel=4,
         )
-
-
-def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """Modification time, size and path of every file below."""
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                yield status.st_mtime, status.st_size, path

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 import mithril
+import mithril.cache
 import mithril.checkpoint
 
 
 def test_importing_is_cheap(run_python) -> None:
     loaded = run_python(
-        "import sys, mithril, mithril.checkpoint; dir(mithril); mithril.CorruptError\n"
+        "import sys, mithril, mithril.cache, mithril.checkpoint; dir(mithril); mithril.CorruptError\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     ).split()
     assert "mithril" in loaded
-    assert not {"torch", "numpy", "safetensors", "asyncio", "logging"} & set(loaded)
+    assert not {"torch", "numpy", "safetensors", "asyncio", "logging", "blake3", "click", "obstore"} & set(loaded)
 
 
 def test_the_config_needs_no_torch(run_python) -> None:
@@ -39,7 +40,10 @@ assert compressor.decompress(blob, "bf16", 2000, out=bytearray(2000)) == b"ab" *
     run_python(program)
 
 
-@pytest.mark.parametrize("package", [mithril, mithril.checkpoint], ids=lambda package: package.__name__)
+PACKAGES = [mithril, mithril.cache, mithril.checkpoint]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_every_public_name_is_there_and_documented(package) -> None:
     assert sorted(set(package.__all__)) == package.__all__
     assert set(package.__all__) <= set(dir(package))
@@ -51,15 +55,19 @@ def test_every_public_name_is_there_and_documented(package) -> None:
 
 def test_the_top_level_repeats_the_packages() -> None:
     errors = {name for name in mithril.__all__ if name.endswith("Error")}
-    assert set(mithril.__all__) == errors | set(mithril.checkpoint.__all__)
-    for name in mithril.checkpoint.__all__:
-        assert getattr(mithril, name) is getattr(mithril.checkpoint, name)
+    cache = set(mithril.__all__) & set(mithril.cache.__all__)
+    assert {"CacheConfig", "CacheManager", "ContentStore", "VllmCacheManager", "SglangCacheManager"} <= cache
+    assert set(mithril.__all__) == errors | cache | set(mithril.checkpoint.__all__)
+    for package, names in ((mithril.checkpoint, mithril.checkpoint.__all__), (mithril.cache, cache)):
+        for name in names:
+            assert getattr(mithril, name) is getattr(package, name)
 
 
 def test_the_readme_names_what_exists() -> None:
     readme = Path(__file__).parents[2] / "README.md"
-    names = re.findall(r"\bmithril\.((?:checkpoint\.|ops\.)?)(\w+)", readme.read_text())
-    used = {(package, name) for package, name in names if name not in ("checkpoint", "ops")}
+    packages = "cache", "checkpoint", "inductor", "ops", "storage"
+    names = re.findall(rf"\bmithril\.((?:(?:{'|'.join(packages)})\.)?)(\w+)", readme.read_text())
+    used = {(package, name) for package, name in names if name not in packages}
     assert len(used) > 5
     for package, name in used:
         module = importlib.import_module(f"mithril.{package}".rstrip("."))
@@ -71,9 +79,9 @@ def test_star_import(run_python) -> None:
 
 
 def test_other_modules_are_private() -> None:
-    for package in (mithril, mithril.checkpoint):
+    for package in PACKAGES:
         public = [name for name in vars(package) if not name.startswith("_") and inspect.ismodule(vars(package)[name])]
-        assert set(public) <= {"checkpoint", "ops"}
+        assert set(public) <= {"cache", "checkpoint", "cli", "inductor", "ops", "storage"}
 
 
 ERRORS = {
@@ -82,6 +90,7 @@ ERRORS = {
     "TruncatedError": EOFError,
     "CorruptError": ValueError,
     "NotFoundError": KeyError,
+    "UntrustedError": ValueError,
     "StorageError": OSError,
     "StorageNotFoundError": FileNotFoundError,
     "StorageExistsError": FileExistsError,
