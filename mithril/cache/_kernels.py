@@ -88,7 +88,7 @@ class KernelLayer:
     def _supply(self, content: str | bytes, extension: str, extra: str, basename: str, source: str) -> bool:
         """Whether the shared object of this source is there now. If not, remembers to store it."""
         # With code compiled apart there are object files too, and the shared object alone would not do.
-        if extension == "main.cpp" and not extra.startswith("None "):
+        if (extension == "main.cpp" and not extra.startswith("None ")) or _caches_disabled():
             return False
         path = Path(source).with_suffix(".so")
         if path.exists():
@@ -155,6 +155,13 @@ class KernelLayer:
             return max(0.0, pending.path.stat().st_mtime - pending.since)
         except OSError:
             return 0.0
+
+
+def _caches_disabled() -> bool:
+    """Whether the user wants everything compiled anew (TORCH_COMPILE_FORCE_DISABLE_CACHES)."""
+    import torch.compiler.config as config
+
+    return bool(getattr(config, "force_disable_caches", False))
 
 
 def _place(data: bytes, path: Path) -> None:
