@@ -322,7 +322,7 @@ class CacheManager:
             raise UnsupportedError(
                 "MITHRIL_OFFLINE is set"
                 if self.config.offline
-                else "no shared store: set MITHRIL_REMOTE_URL or with_remote"
+                else "no shared store: set MITHRIL_REMOTE_URL, or use --remote or with_remote"
             )
         return self.tiers.remote
 

@@ -121,7 +121,7 @@ def _parse(text: bytes, inline: bytes) -> Record:
         seconds, rows = fields["seconds"], fields["members"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptError(f"record: description cannot be read ({error})") from None
-    if not all(isinstance(t, str) and len(t) <= _MAX_TEXT for t in texts):
+    if not all(isinstance(t, str) and len(t) <= _MAX_TEXT and _is_unicode(t) for t in texts):
         raise CorruptError("record: namespace, fingerprint or key is no text or too long")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
         raise CorruptError(f"record: seconds {seconds!r}")
@@ -151,4 +151,14 @@ def _parse(text: bytes, inline: bytes) -> Record:
 def is_member_name(name: str) -> bool:
     """Whether `name` is a relative path that stays below where it is put: names may come from a shared store."""
     parts = name.split("/")
-    return 0 < len(name) <= _MAX_TEXT and "\0" not in name and "\\" not in name and not {"", ".", ".."} & set(parts)
+    return (
+        0 < len(name) <= _MAX_TEXT
+        and _is_unicode(name)
+        and not {"\0", "\\"} & set(name)
+        and not {"", ".", ".."} & set(parts)
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can hold half a surrogate pair, which cannot be encoded again."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

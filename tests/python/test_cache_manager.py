@@ -293,3 +293,18 @@ def test_inductor_under_its_other_name(tmp_path: Path) -> None:
     inductor.unpatch_inductor()
     inductor.unpatch_inductor()
     assert not manager.is_active
+
+
+def test_half_a_surrogate_is_damage() -> None:
+    """JSON can spell text that cannot be encoded; a store that someone else fills may hold it."""
+    from blake3 import blake3
+
+    from mithril.cache._record import decode_record, encode_record, make_record
+
+    data = encode_record(make_record("fx", "here", "key-?????", {"a-?????": b"x"}), Trust())
+    for good, bad in ((b"key-?????", rb"key\ud800"), (b"a-?????", rb"a\ud800")):
+        broken = data[:8] + bytes(32) + data[40:].replace(good, bad)
+        broken = data[:8] + blake3(broken[40:]).digest() + broken[40:]
+        assert len(broken) == len(data)
+        with pytest.raises(mithril.CorruptError):
+            decode_record(broken, Trust())

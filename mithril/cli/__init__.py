@@ -1,0 +1,5 @@
+"""The command `mithril`. It shows what the package says and has no logic of its own; docs/cli.md describes it."""
+
+from mithril.cli._main import main
+
+__all__ = ["main"]

@@ -1,0 +1,7 @@
+"""`python -m mithril.cli` is `mithril`."""
+
+import sys
+
+from mithril.cli._main import main
+
+sys.exit(main())
