@@ -21,6 +21,7 @@ from mithril.cache._manager import make_tiers
 from mithril.cache._record import Record, is_member_name
 from mithril.cache._tiers import log
 from mithril.cache._trees import capture, find_units, restore
+from mithril.cache._working_folders import chosen_folder
 
 _Config = TypeVar("_Config", bound="FrameworkCacheConfig")
 _KERNEL = "kernel/"
@@ -125,12 +126,12 @@ class FrameworkCacheManager:
         wanted = self.environment()
         if set_hf_home:
             wanted["HF_HOME"] = str(self.config.cache_dir / "huggingface")
-        added = {name: value for name, value in wanted.items() if not os.environ.get(name)}
+        added = {name: value for name, value in wanted.items() if chosen_folder(name) is None}
         os.environ.update(added)
         return added
 
     def capture(self) -> TreeResult:
-        """Store what is in the trees, and push the store to the shared one. Call it when the framework has compiled,
+        """Store what is in the trees, and push it to the shared store. Call it when the framework has compiled,
         best when it has ended. Raises nothing for what cannot be read or stored."""
         known = {record.key: {member.name: member.address for member in record.members} for record in self._records()}
         fingerprint = _fingerprint()
@@ -158,7 +159,7 @@ class FrameworkCacheManager:
         from mithril.cache._remote import push
 
         try:
-            failed = push(self.store, self.tiers.remote).failed
+            failed = push(self.store, self.tiers.remote, [self.framework]).failed
         except MithrilError as error:
             log().warning("%s: nothing reached the shared store: %s", self.framework, error)
         else:

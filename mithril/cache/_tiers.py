@@ -90,9 +90,12 @@ class Tiers:
             found = self.remote.fetch_group(namespace, fingerprint, key)
             if found is None:
                 return None
-            record, members = found
+            record, members = found.record, found.members
             seen.remote_hits = 1
-            self._keep(namespace, key, members, fingerprint, record.seconds, seen)
+            try:
+                self.store.put_sealed_group(found.sealed, members)
+            except Exception as error:
+                self._failed(seen, f"keep {namespace}", error)
         else:
             return None
         seen.hits, seen.misses = 1, 0
@@ -108,7 +111,10 @@ class Tiers:
             return
         seen = LayerStats(puts=1, bytes_written=sum(map(len, members.values())))
         start = time.perf_counter()
-        self._keep(namespace, key, members, fingerprint, seconds, seen)
+        try:
+            self.store.put_group(namespace, key, members, fingerprint=fingerprint, seconds=seconds)
+        except Exception as error:
+            self._failed(seen, f"put {namespace}", error)
         if self.remote is not None and self._auto_push:
             try:
                 self.remote.push_group(namespace, key, members, fingerprint=fingerprint, seconds=seconds)
@@ -116,21 +122,6 @@ class Tiers:
                 self._failed(seen, f"push {namespace}", error)
         seen.seconds_spent = time.perf_counter() - start
         self._count(namespace, fingerprint, key, seen)
-
-    def _keep(
-        self,
-        namespace: str,
-        key: str,
-        members: Mapping[str, bytes],
-        fingerprint: str,
-        seconds: float,
-        seen: LayerStats,
-    ) -> None:
-        try:
-            assert self.store is not None
-            self.store.put_group(namespace, key, members, fingerprint=fingerprint, seconds=seconds)
-        except Exception as error:
-            self._failed(seen, f"put {namespace}", error)
 
     def _failed(self, seen: LayerStats, what: str, error: Exception) -> None:
         seen.errors += 1

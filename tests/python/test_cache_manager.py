@@ -308,3 +308,18 @@ def test_half_a_surrogate_is_damage() -> None:
         assert len(broken) == len(data)
         with pytest.raises(mithril.CorruptError):
             decode_record(broken, Trust())
+
+
+def test_what_others_made_is_not_signed_here(tmp_path: Path, key_file: Path) -> None:
+    """An unsigned group that comes from a shared store under `prefer` stays unsigned, and so never passes `require`."""
+    shared = {"remote_url": str(tmp_path / "shared"), "auto_push": True}
+    stranger = CacheManager(CacheConfig(tmp_path / "stranger", **shared))
+    stranger.tiers.put("kernel", "key", {"so": bytes(9000)})
+    stranger.flush()
+    ours = CacheManager(CacheConfig(tmp_path / "ours", key_file=key_file, **shared))
+    assert ours.tiers.get("kernel", "key") == {"so": bytes(9000)}
+    assert ours.stats().layers["kernel"].remote_hits == 1
+    strict = CacheManager(CacheConfig(tmp_path / "ours", key_file=key_file, trust="require"))
+    assert strict.tiers.get("kernel", "key") is None
+    ours.tiers.put("kernel", "own", {"so": bytes(9000)})
+    assert strict.tiers.get("kernel", "own") == {"so": bytes(9000)}
