@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     from mithril.cache._bundle import BundleStats
     from mithril.cache._config import CacheConfig
     from mithril.cache._content import ContentStore, GcResult, Group, StoreStats, VerifyResult
-    from mithril.cache._device_class import DeviceClass
-    from mithril.cache._explain import Difference, explain_miss
-    from mithril.cache._framework import FrameworkCacheStats, TreeResult
-    from mithril.cache._graph_key import GraphKey, graph_key
-    from mithril.cache._levels import Artifact, ArtifactLevel, best_artifact, can_use, put_artifact
+    from mithril.cache._frameworks.framework import FrameworkCacheStats, TreeResult
+    from mithril.cache._frameworks.sglang import SglangCacheConfig, SglangCacheManager
+    from mithril.cache._frameworks.vllm import VllmCacheConfig, VllmCacheManager
+    from mithril.cache._keys.device_class import DeviceClass
+    from mithril.cache._keys.explain import Difference, explain_miss
+    from mithril.cache._keys.graph_key import GraphKey, graph_key
+    from mithril.cache._keys.levels import Artifact, ArtifactLevel, best_artifact, can_use, put_artifact
     from mithril.cache._manager import CacheManager, CacheStats, ScanResult
-    from mithril.cache._remote import PullStats, PushStats, RemoteStats, RemoteTier, SyncStats
-    from mithril.cache._remote_s3 import RemoteCacheConfig, S3RemoteCache
-    from mithril.cache._sglang import SglangCacheConfig, SglangCacheManager
+    from mithril.cache._remote.copy import PullStats, PushStats, RemoteStats, RemoteTier, SyncStats
+    from mithril.cache._remote.s3 import RemoteCacheConfig, S3RemoteCache
     from mithril.cache._tiers import LayerStats
     from mithril.cache._trust import Trust
-    from mithril.cache._vllm import VllmCacheConfig, VllmCacheManager
 
 __all__ = [
     "Artifact",
@@ -63,18 +63,18 @@ _HOMES = {
     "_bundle": ("BundleStats",),
     "_config": ("CacheConfig",),
     "_content": ("ContentStore", "GcResult", "Group", "StoreStats", "VerifyResult"),
-    "_device_class": ("DeviceClass",),
-    "_explain": ("Difference", "explain_miss"),
-    "_framework": ("FrameworkCacheStats", "TreeResult"),
-    "_graph_key": ("GraphKey", "graph_key"),
-    "_levels": ("Artifact", "ArtifactLevel", "best_artifact", "can_use", "put_artifact"),
+    "_keys.device_class": ("DeviceClass",),
+    "_keys.explain": ("Difference", "explain_miss"),
+    "_frameworks.framework": ("FrameworkCacheStats", "TreeResult"),
+    "_keys.graph_key": ("GraphKey", "graph_key"),
+    "_keys.levels": ("Artifact", "ArtifactLevel", "best_artifact", "can_use", "put_artifact"),
     "_manager": ("CacheManager", "CacheStats", "ScanResult"),
-    "_remote": ("PullStats", "PushStats", "RemoteStats", "RemoteTier", "SyncStats"),
-    "_remote_s3": ("RemoteCacheConfig", "S3RemoteCache"),
-    "_sglang": ("SglangCacheConfig", "SglangCacheManager"),
+    "_remote.copy": ("PullStats", "PushStats", "RemoteStats", "RemoteTier", "SyncStats"),
+    "_remote.s3": ("RemoteCacheConfig", "S3RemoteCache"),
+    "_frameworks.sglang": ("SglangCacheConfig", "SglangCacheManager"),
     "_tiers": ("LayerStats",),
     "_trust": ("Trust",),
-    "_vllm": ("VllmCacheConfig", "VllmCacheManager"),
+    "_frameworks.vllm": ("VllmCacheConfig", "VllmCacheManager"),
 }
 
 __getattr__, __dir__ = lazy(

@@ -71,7 +71,7 @@ def _rows() -> Iterator[Row]:
 def _compiler() -> tuple[str, str]:
     from torch._inductor.cpp_builder import get_cpp_compiler
 
-    from mithril.cache._host import compiler_identity
+    from mithril.cache._inductor.host import compiler_identity
 
     compiler = get_cpp_compiler()
     if not compiler_identity(compiler):
@@ -83,14 +83,14 @@ def _compiler() -> tuple[str, str]:
 def _processor() -> tuple[str, str]:
     import torch
 
-    from mithril.cache._host import cpu_tag
+    from mithril.cache._inductor.host import cpu_tag
 
     # What torch's own kernels use: asking Inductor would compile a probe.
     return "ok", f"{torch.backends.cpu.get_cpu_capability()}, tag {cpu_tag()}"
 
 
 def _hooks() -> tuple[str, str]:
-    from mithril.cache._inductor import _CLASSES, _SWITCHES
+    from mithril.cache._inductor.layer import _CLASSES, _SWITCHES
 
     wanted = [
         ("torch._inductor.codecache", "write"),

@@ -19,18 +19,18 @@ from mithril.cache import _statistics
 from mithril.cache._bundle import BundleStats, export_bundle, import_bundle
 from mithril.cache._config import CacheConfig
 from mithril.cache._content import ContentStore, GcResult
-from mithril.cache._host import cpu_tag
-from mithril.cache._import_hook import ImportHook
+from mithril.cache._inductor.artifacts import load_torch_artifacts, save_torch_artifacts
+from mithril.cache._inductor.host import cpu_tag
+from mithril.cache._inductor.import_hook import ImportHook
 from mithril.cache._tiers import LayerStats, Tiers, log
-from mithril.cache._torch_artifacts import load_torch_artifacts, save_torch_artifacts
 from mithril.cache._trust import Trust
 from mithril.cache._working_folders import chosen_folder, files_below, make_private, oldest_beyond
 
 if TYPE_CHECKING:
-    from mithril.cache._inductor import InductorLayer
-    from mithril.cache._remote import RemoteTier
+    from mithril.cache._inductor.layer import InductorLayer
+    from mithril.cache._remote.copy import RemoteTier
 
-_TRITON_MANAGER = "mithril.cache._triton_manager:MithrilCacheManager"
+_TRITON_MANAGER = "mithril.cache._frameworks.triton_manager:MithrilCacheManager"
 _active: "CacheManager | None" = None
 
 
@@ -163,7 +163,7 @@ class CacheManager:
         self._undo.append(undo)
 
     def _install_inductor(self) -> None:
-        from mithril.cache._inductor import InductorLayer
+        from mithril.cache._inductor.layer import InductorLayer
 
         layer = InductorLayer(self.tiers, worker=_in_compile_worker())
         self._undo.append(layer.remove)
@@ -345,7 +345,7 @@ def make_tiers(config: CacheConfig) -> Tiers:
     )
     remote = None
     if config.remote_url and not config.offline:
-        from mithril.cache._remote import RemoteTier
+        from mithril.cache._remote.copy import RemoteTier
         from mithril.storage import open_store
 
         byte_store = open_store(config.remote_url, region=config.remote_region, endpoint=config.remote_endpoint)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mithril.cache._content import ContentStore
-    from mithril.cache._remote import RemoteTier
+    from mithril.cache._remote.copy import RemoteTier
 
 
 def log() -> logging.Logger:

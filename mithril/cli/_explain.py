@@ -10,7 +10,7 @@ from mithril.cli._command import Call, command
 from mithril.cli._output import printable, write_json
 
 if TYPE_CHECKING:
-    from mithril.cache._graph_key import GraphKey
+    from mithril.cache._keys.graph_key import GraphKey
 
 
 @command("explain", failed="a file is no graph key, or damaged")
@@ -21,7 +21,7 @@ def explain(call: Call, key_a: str, key_b: str) -> None:
 
     KEY_A and KEY_B are files that hold what `GraphKey.to_json()` gave.
     """
-    from mithril.cache._explain import explain_miss
+    from mithril.cache._keys.explain import explain_miss
 
     differences = explain_miss(_read(key_a), _read(key_b))
     if call.as_json:
@@ -35,7 +35,7 @@ def explain(call: Call, key_a: str, key_b: str) -> None:
 
 def _read(path: str) -> "GraphKey":
     from mithril._errors import CorruptError
-    from mithril.cache._graph_key import MAX_JSON_BYTES, GraphKey
+    from mithril.cache._keys.graph_key import MAX_JSON_BYTES, GraphKey
 
     with Path(path).open("rb") as file:
         text = file.read(MAX_JSON_BYTES + 1)

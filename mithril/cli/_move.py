@@ -11,7 +11,7 @@ from mithril.cli._output import bytes_text, note, progress, seconds_text, write_
 
 if TYPE_CHECKING:
     from mithril.cache._bundle import BundleStats
-    from mithril.cache._remote import PullStats, PushStats
+    from mithril.cache._remote.copy import PullStats, PushStats
 
 
 @command("export", failed="there was nothing to export")
@@ -74,7 +74,7 @@ def _show_bundle(call: Call, file: str, result: "BundleStats") -> None:
 @command("push", remote=True)
 def push(call: Call) -> int:
     """Copy to the shared store what is missing there."""
-    from mithril.cache._remote import push
+    from mithril.cache._remote.copy import push
 
     manager = call.manager()
     with progress("push") as show:
@@ -88,7 +88,7 @@ def pull(call: Call) -> int:
 
     It stops at the quota: nothing is evicted for it.
     """
-    from mithril.cache._remote import pull
+    from mithril.cache._remote.copy import pull
 
     manager = call.manager(make=True)
     with progress("pull") as show:
@@ -103,7 +103,7 @@ def warm(call: Call, namespaces: tuple[str, ...]) -> int:
 
     What is missing here of fx, aot, autotune, kernel, triton, vllm, sglang, …; of all when none is named.
     """
-    from mithril.cache._remote import warmup
+    from mithril.cache._remote.copy import warmup
 
     manager = call.manager(make=True)
     with progress("warm") as show:

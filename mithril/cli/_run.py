@@ -35,8 +35,8 @@ def env(call: Call, framework: str | None) -> None:
 
 
 def _of_framework(call: Call, framework: str) -> dict[str, str]:
-    from mithril.cache._sglang import SglangCacheConfig, SglangCacheManager
-    from mithril.cache._vllm import VllmCacheConfig, VllmCacheManager
+    from mithril.cache._frameworks.sglang import SglangCacheConfig, SglangCacheManager
+    from mithril.cache._frameworks.vllm import VllmCacheConfig, VllmCacheManager
 
     root = call.config().root_dir
     manager = (

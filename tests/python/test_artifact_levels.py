@@ -12,9 +12,9 @@ from torch import fx
 
 from mithril import InvalidArgumentError, StorageError
 from mithril.cache._content import ContentStore
-from mithril.cache._device_class import DeviceClass
-from mithril.cache._graph_key import GraphKey, graph_key
-from mithril.cache._levels import Artifact, ArtifactLevel, best_artifact, can_use, put_artifact
+from mithril.cache._keys.device_class import DeviceClass
+from mithril.cache._keys.graph_key import GraphKey, graph_key
+from mithril.cache._keys.levels import Artifact, ArtifactLevel, best_artifact, can_use, put_artifact
 
 BINARY, ASSEMBLY, IR, SOURCE = ArtifactLevel
 
@@ -218,7 +218,7 @@ def test_class_of_this_machine(run_python: Callable[..., str]) -> None:
         assert DeviceClass.of("cuda:1") == cuda()
     if "vec:avx2" not in here.features:
         pytest.skip("the processor has no AVX2")
-    program = "from mithril.cache._device_class import DeviceClass; print(DeviceClass.of('cpu'))"
+    program = "from mithril.cache._keys.device_class import DeviceClass; print(DeviceClass.of('cpu'))"
     narrowed = DeviceClass.parse(run_python(program, ATEN_CPU_CAPABILITY="default").strip())
     assert here.features - narrowed.features == {word for word in here.features if word.startswith("vec:")}
     assert can_use(here, BINARY, narrowed)

@@ -12,7 +12,7 @@ import pytest
 import mithril
 from mithril.cache import CacheConfig, CacheManager, ContentStore, Trust
 from mithril.cache._bundle import export_bundle, import_bundle
-from mithril.cache._import_hook import ImportHook
+from mithril.cache._inductor.import_hook import ImportHook
 from mithril.cache._tiers import Tiers, process_tiers
 
 KEY = bytes(range(32))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mithril.cache import ContentStore, Trust, _statistics
-from mithril.cache._graph_key import GraphKey
+from mithril.cache._keys.graph_key import GraphKey
 from mithril.cache._tiers import Tiers
 from mithril.cli import main
 from tests.python.moto_server import bucket_server

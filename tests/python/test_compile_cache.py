@@ -154,7 +154,7 @@ def error():
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX512", reason="needs AVX-512")
 def test_instruction_sets_do_not_mix(hosts: MakeHost, tmp_path: Path) -> None:
-    """torch alone, on a folder that hosts with AVX-512 and with AVX2 share, computes wrong numbers. mithril does not."""
+    """torch alone, on a folder that hosts with AVX-512 and AVX2 share, computes wrong numbers. mithril does not."""
 
     def share(name: str, program: str) -> list[float]:
         folder = str(tmp_path / name)

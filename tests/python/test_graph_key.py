@@ -24,9 +24,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mithril import InvalidArgumentError, UnsupportedError
 from mithril._errors import CorruptError
-from mithril.cache._device_class import DeviceClass
-from mithril.cache._explain import explain_miss
-from mithril.cache._graph_key import GraphKey, graph_key
+from mithril.cache._keys.device_class import DeviceClass
+from mithril.cache._keys.explain import explain_miss
+from mithril.cache._keys.graph_key import GraphKey, graph_key
 
 AVX512 = DeviceClass("cpu", "x86_64", frozenset({"avx2", "avx512f", "vec:avx2", "vec:avx512"}))
 AVX2 = DeviceClass("cpu", "x86_64", frozenset({"avx2", "vec:avx2"}))

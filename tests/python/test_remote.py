@@ -12,8 +12,8 @@ pytest.importorskip("obstore")
 
 from mithril import InvalidArgumentError
 from mithril.cache._record import INLINE_BYTES, decode_record, encode_record, make_record, record_name
-from mithril.cache._remote import RemoteTier
-from mithril.cache._remote_tier import object_path, record_path
+from mithril.cache._remote.copy import RemoteTier
+from mithril.cache._remote.tier import object_path, record_path
 from mithril.cache._trust import Trust
 from mithril.storage import LocalByteStore, open_store
 from tests.python.fault_server import FAULTS, FaultServer, deaf_endpoint, give_credentials, running
@@ -359,7 +359,7 @@ def test_bad_options(options, tmp_path) -> None:
 
 _STUCK_EXIT = """
 import sys
-from mithril.cache._remote import RemoteTier
+from mithril.cache._remote.copy import RemoteTier
 from mithril.storage import open_store
 remote = RemoteTier(open_store("s3://bucket", endpoint=sys.argv[1], timeout_seconds=1000), budget_seconds=0.05)
 assert remote.fetch_group("space", "print", "key") is None
@@ -379,7 +379,7 @@ def test_a_process_ends_while_the_server_hangs(server, run_python) -> None:
 
 _FORK = """
 import os, sys, threading
-from mithril.cache._remote import RemoteTier
+from mithril.cache._remote.copy import RemoteTier
 from mithril.storage import LocalByteStore
 remote = RemoteTier(LocalByteStore(sys.argv[1]), budget_seconds=30)
 assert remote.push_group("space", "key", {"x": bytes(10000)}) and remote.flush(30)
@@ -402,4 +402,6 @@ def test_a_forked_child_starts_afresh(run_python, tmp_path: Path) -> None:
 
 
 def test_importing_the_tier_imports_no_client(run_python) -> None:
-    run_python("import sys, mithril.cache._remote as r; assert not {'obstore', 'torch', 'numpy'} & set(sys.modules)")
+    run_python(
+        "import sys, mithril.cache._remote.copy as r; assert not {'obstore', 'torch', 'numpy'} & set(sys.modules)"
+    )

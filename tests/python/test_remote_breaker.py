@@ -5,8 +5,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from mithril.cache._remote_breaker import Breaker, Patience
-from mithril.cache._remote_queue import WriteBehind
+from mithril.cache._remote.breaker import Breaker, Patience
+from mithril.cache._remote.queue import WriteBehind
 
 
 class FakeClock:

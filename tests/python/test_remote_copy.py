@@ -13,9 +13,9 @@ pytest.importorskip("obstore")
 from mithril import InvalidArgumentError, StorageError
 from mithril.cache._content import ContentStore
 from mithril.cache._record import decode_record, record_name
-from mithril.cache._remote import PullStats, PushStats, RemoteTier, pull, push, sync, warmup
-from mithril.cache._remote_s3 import RemoteCacheConfig, S3RemoteCache
-from mithril.cache._remote_tier import object_path, record_path
+from mithril.cache._remote.copy import PullStats, PushStats, RemoteTier, pull, push, sync, warmup
+from mithril.cache._remote.s3 import RemoteCacheConfig, S3RemoteCache
+from mithril.cache._remote.tier import object_path, record_path
 from mithril.cache._trust import Trust
 from mithril.storage import open_store
 from tests.python.fault_server import FAULTS, FaultServer, give_credentials, running
@@ -246,7 +246,7 @@ _PUSH = """
 import sys
 import time
 from mithril.cache._content import ContentStore
-from mithril.cache._remote import RemoteTier, push
+from mithril.cache._remote.copy import RemoteTier, push
 from mithril.storage import open_store
 push(ContentStore(sys.argv[1]), RemoteTier(open_store("s3://bucket", endpoint=sys.argv[2]), max_concurrent=2))
 """

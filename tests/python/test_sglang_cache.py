@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mithril.cache._sglang import SglangCacheConfig, SglangCacheManager
+from mithril.cache._frameworks.sglang import SglangCacheConfig, SglangCacheManager
 
 PROGRAM = """
 import json, sys
-from mithril.cache._sglang import SglangCacheConfig, SglangCacheManager
+from mithril.cache._frameworks.sglang import SglangCacheConfig, SglangCacheManager
 
 manager = SglangCacheManager(SglangCacheConfig(sys.argv[1], remote_url=sys.argv[2]))
 manager.set_environment()
@@ -73,7 +73,7 @@ def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kernels_are_not_those_of_vllm(tmp_path: Path) -> None:
-    from mithril.cache._vllm import VllmCacheConfig, VllmCacheManager
+    from mithril.cache._frameworks.vllm import VllmCacheConfig, VllmCacheManager
 
     SglangCacheManager(SglangCacheConfig(tmp_path)).put_kernel("attention", b"sglang")
     manager = VllmCacheManager(VllmCacheConfig(tmp_path))

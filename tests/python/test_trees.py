@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mithril import CorruptError, MithrilError, StorageError, UnsupportedError
-from mithril.cache import _record, _remote_tier, _trees
-from mithril.cache._tree_paths import attach_all
-from mithril.cache._trees import capture, find_units, place, restore
+from mithril.cache import _record
+from mithril.cache._frameworks import trees
+from mithril.cache._frameworks.tree_paths import attach_all
+from mithril.cache._frameworks.trees import capture, find_units, place, restore
+from mithril.cache._remote import tier
 
 HANDLES = "vllm_compile_cache.py"
 
@@ -298,13 +300,13 @@ def texts(value: object) -> list[str]:
 
 
 def test_limits(tmp_path: Path, monkeypatch) -> None:
-    assert _trees.MAX_UNIT_FILES == _record._MAX_MEMBERS
-    assert _trees.MAX_UNIT_BYTES == _remote_tier.MAX_GROUP_BYTES
+    assert trees.MAX_UNIT_FILES == _record._MAX_MEMBERS
+    assert trees.MAX_UNIT_BYTES == tier.MAX_GROUP_BYTES
     folder = make_kernel(tmp_path / "KEY")
-    monkeypatch.setattr(_trees, "MAX_UNIT_FILES", 3)
+    monkeypatch.setattr(trees, "MAX_UNIT_FILES", 3)
     with pytest.raises(UnsupportedError, match="more than 3 files"):
         capture(folder)
-    monkeypatch.setattr(_trees, "MAX_UNIT_BYTES", 120)
+    monkeypatch.setattr(trees, "MAX_UNIT_BYTES", 120)
     with pytest.raises(UnsupportedError, match="left for its unit"):
         capture(folder)
     with pytest.raises(StorageError):

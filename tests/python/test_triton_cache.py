@@ -19,10 +19,10 @@ from triton.runtime.cache import FileCacheManager, get_cache_manager, get_dump_m
 
 from mithril.cache import _tiers
 from mithril.cache._content import ContentStore
+from mithril.cache._frameworks.triton_manager import MithrilCacheManager
 from mithril.cache._tiers import Tiers
-from mithril.cache._triton_manager import MithrilCacheManager
 
-MANAGER = "mithril.cache._triton_manager:MithrilCacheManager"
+MANAGER = "mithril.cache._frameworks.triton_manager:MithrilCacheManager"
 PROGRAM = """
 import hashlib, json, sys
 import triton, triton.language as tl

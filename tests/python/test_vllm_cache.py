@@ -11,8 +11,8 @@ import pytest
 
 from mithril import InvalidArgumentError
 from mithril.cache._content import ContentStore
-from mithril.cache._host import cpu_tag
-from mithril.cache._vllm import VllmCacheConfig, VllmCacheManager
+from mithril.cache._frameworks.vllm import VllmCacheConfig, VllmCacheManager
+from mithril.cache._inductor.host import cpu_tag
 
 MODEL = "torch_compile_cache/0123456789/rank_0_0/backbone"
 AOT = "torch_compile_cache/torch_aot_compile/0123456789abcdef/rank_0_0/model"
@@ -25,7 +25,7 @@ import torch
 from torch._inductor import CompiledArtifact, standalone_compile
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from mithril.cache._vllm import VllmCacheConfig, VllmCacheManager
+from mithril.cache._frameworks.vllm import VllmCacheConfig, VllmCacheManager
 
 manager = VllmCacheManager(VllmCacheConfig())
 manager.set_environment()
@@ -56,7 +56,7 @@ print(result.done, result.skipped)
 LOAD = f"""
 import ast, json, os
 from pathlib import Path
-from mithril.cache._vllm import VllmCacheConfig, VllmCacheManager
+from mithril.cache._frameworks.vllm import VllmCacheConfig, VllmCacheManager
 
 manager = VllmCacheManager(VllmCacheConfig())
 manager.set_environment()
@@ -172,7 +172,7 @@ def test_a_model_that_is_not_whole_is_left_out(manager: VllmCacheManager, tmp_pa
 
 def test_another_kind_of_processor_is_served_nothing(manager: VllmCacheManager, monkeypatch) -> None:
     assert manager.stats().units > 5
-    monkeypatch.setattr("mithril.cache._framework.cpu_tag", lambda: "0123456789ab")
+    monkeypatch.setattr("mithril.cache._frameworks.framework.cpu_tag", lambda: "0123456789ab")
     assert manager.stats().units == 0
     assert manager.restore().done == 0
     assert manager.clear() > 5

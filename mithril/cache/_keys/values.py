@@ -15,7 +15,7 @@ from blake3 import blake3
 from torch.utils import _pytree as pytree
 
 from mithril._errors import UnsupportedError
-from mithril.cache._graph_names import Names
+from mithril.cache._keys.names import Names
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _NAMED = (torch.dtype, torch.layout, torch.memory_format)

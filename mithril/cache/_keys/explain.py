@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mithril.cache._graph_key import GraphKey
+from mithril.cache._keys.graph_key import GraphKey
 
 _WHAT = {
     "versions": "the version of {}",

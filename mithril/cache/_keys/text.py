@@ -15,8 +15,8 @@ from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensor
 
 from mithril._errors import UnsupportedError
-from mithril.cache._graph_names import Names, describe_tensor
-from mithril.cache._graph_values import Values
+from mithril.cache._keys.names import Names, describe_tensor
+from mithril.cache._keys.values import Values
 
 _LONGEST_LINE = 240
 _MODULE_INTERNALS = frozenset(vars(torch.nn.Module()))

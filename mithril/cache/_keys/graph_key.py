@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from blake3 import blake3
 
 from mithril._errors import CorruptError, UnsupportedError
-from mithril.cache._device_class import DeviceClass
+from mithril.cache._keys.device_class import DeviceClass
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,7 @@ def graph_key(
     Raises UnsupportedError, naming the node, for what cannot be told by value (objects, tensor subclasses, Triton
     kernels, modules and functions whose code is out of sight); InvalidArgumentError for inputs that do not fit.
     """
-    from mithril.cache._graph_factors import graph_factors
+    from mithril.cache._keys.factors import graph_factors
 
     return GraphKey(graph_factors(graph, example_inputs, dynamic_dims or {}, device, options or {}))
 

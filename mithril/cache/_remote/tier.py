@@ -31,8 +31,8 @@ from mithril.cache._record import (
     make_record,
     record_name,
 )
-from mithril.cache._remote_breaker import Breaker, Clock, Patience, State
-from mithril.cache._remote_queue import WriteBehind
+from mithril.cache._remote.breaker import Breaker, Clock, Patience, State
+from mithril.cache._remote.queue import WriteBehind
 from mithril.cache._trust import Trust
 from mithril.storage import ByteStore
 

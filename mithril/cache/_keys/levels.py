@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mithril._errors import InvalidArgumentError
-from mithril.cache._device_class import DeviceClass
+from mithril.cache._keys.device_class import DeviceClass
 
 if TYPE_CHECKING:
     from mithril.cache._content import ContentStore
-    from mithril.cache._graph_key import GraphKey
+    from mithril.cache._keys.graph_key import GraphKey
 
 _NAMESPACE = "artifact"
 _INDEX_NAMESPACE = "artifact-index"

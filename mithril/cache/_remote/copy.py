@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from mithril._errors import CorruptError, InvalidArgumentError, StorageError, UntrustedError
 from mithril.cache._content import ContentStore
 from mithril.cache._record import Record, decode_record, record_name
-from mithril.cache._remote_breaker import Breaker
-from mithril.cache._remote_tier import RemoteStats, RemoteTier, object_path, record_path
+from mithril.cache._remote.breaker import Breaker
+from mithril.cache._remote.tier import RemoteStats, RemoteTier, object_path, record_path
 
 __all__ = ["PullStats", "PushStats", "RemoteStats", "RemoteTier", "SyncStats", "pull", "push", "sync", "warmup"]
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mithril._errors import CorruptError, InvalidArgumentError, StorageError, UnsupportedError
+from mithril.cache._frameworks.tree_paths import attach_all, detach_all, is_encodable, is_marker
 from mithril.cache._record import is_member_name
-from mithril.cache._tree_paths import attach_all, detach_all, is_encodable, is_marker
 
 MAX_UNIT_BYTES = 1 << 30  # as much as the remote tier takes
 MAX_UNIT_FILES = 4096  # members of a record

@@ -16,11 +16,11 @@ from typing import ClassVar, TypeVar
 from mithril._errors import InvalidArgumentError, MithrilError
 from mithril.cache._config import GIB, CacheConfig, default_root
 from mithril.cache._content import ContentStore
-from mithril.cache._host import cpu_tag, library_identity
+from mithril.cache._frameworks.trees import capture, find_units, restore
+from mithril.cache._inductor.host import cpu_tag, library_identity
 from mithril.cache._manager import make_tiers
 from mithril.cache._record import Record, is_member_name
 from mithril.cache._tiers import log
-from mithril.cache._trees import capture, find_units, restore
 from mithril.cache._working_folders import chosen_folder
 
 _Config = TypeVar("_Config", bound="FrameworkCacheConfig")
@@ -156,7 +156,7 @@ class FrameworkCacheManager:
     def _push(self) -> None:
         if self.tiers.remote is None:
             return
-        from mithril.cache._remote import push
+        from mithril.cache._remote.copy import push
 
         try:
             failed = push(self.store, self.tiers.remote, [self.framework]).failed
@@ -190,7 +190,7 @@ class FrameworkCacheManager:
     def warmup(self) -> TreeResult:
         """Fetch what the shared store holds for the framework, then `restore`."""
         if self.tiers.remote is not None:
-            from mithril.cache._remote import warmup
+            from mithril.cache._remote.copy import warmup
 
             try:
                 failed = warmup(self.store, self.tiers.remote, [self.framework]).failed

@@ -1,5 +1,5 @@
 """torch.compile: graphs (FX and AOTAutograd), autotuning and profiles through torch's own remote-cache classes, CPU
-kernels through `_kernels.py`, and keys that know the instruction set."""
+kernels through `kernels.py`, and keys that know the instruction set."""
 
 import base64
 import binascii
@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from mithril.cache._host import torch_fingerprint
-from mithril.cache._kernels import KernelLayer
+from mithril.cache._inductor.host import torch_fingerprint
+from mithril.cache._inductor.kernels import KernelLayer
 from mithril.cache._tiers import Tiers, log
 
 # The classes of torch._inductor.remote_cache and the namespaces of what they hold.

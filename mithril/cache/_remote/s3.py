@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mithril._errors import InvalidArgumentError
 from mithril.cache._content import ContentStore
-from mithril.cache._remote import Progress, PullStats, PushStats, RemoteTier, SyncStats, pull, push, sync, warmup
+from mithril.cache._remote.copy import Progress, PullStats, PushStats, RemoteTier, SyncStats, pull, push, sync, warmup
 from mithril.cache._trust import Trust
 from mithril.storage import open_store
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mithril.cache._framework import FrameworkCacheConfig, FrameworkCacheManager, chosen
-from mithril.cache._host import cpu_tag
+from mithril.cache._frameworks.framework import FrameworkCacheConfig, FrameworkCacheManager, chosen
+from mithril.cache._inductor.host import cpu_tag
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from mithril.cache._host import compiler_identity, library_identity, without_places
+from mithril.cache._inductor.host import compiler_identity, library_identity, without_places
 from mithril.cache._tiers import Tiers, log
 
 NAMESPACE = "kernel"

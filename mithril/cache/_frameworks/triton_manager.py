@@ -14,10 +14,10 @@ from pathlib import Path
 
 from triton.runtime.cache import FileCacheManager
 
-from mithril.cache._host import library_identity
+from mithril.cache._frameworks.tree_paths import attach_all
+from mithril.cache._frameworks.trees import capture, place
+from mithril.cache._inductor.host import library_identity
 from mithril.cache._tiers import Tiers, log, process_tiers
-from mithril.cache._tree_paths import attach_all
-from mithril.cache._trees import capture, place
 
 NAMESPACE = "triton"
 _GROUP = "__grp__"

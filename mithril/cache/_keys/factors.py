@@ -8,11 +8,11 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from mithril._errors import InvalidArgumentError
-from mithril.cache._device_class import DeviceClass
-from mithril.cache._graph_key import DynamicDims, software_versions
-from mithril.cache._graph_names import Names, describe_tensor
-from mithril.cache._graph_text import GraphText, Lifted
-from mithril.cache._graph_values import Values
+from mithril.cache._keys.device_class import DeviceClass
+from mithril.cache._keys.graph_key import DynamicDims, software_versions
+from mithril.cache._keys.names import Names, describe_tensor
+from mithril.cache._keys.text import GraphText, Lifted
+from mithril.cache._keys.values import Values
 
 _ABSENT: Any = object()
 

@@ -1,0 +1,1 @@
+"""Triton, vLLM and SGLang: their kernels and trees of compiled code, in and out of the store."""

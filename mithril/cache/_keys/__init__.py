@@ -1,0 +1,1 @@
+"""Keys of graphs that know no paths, what differs between two, and artifacts kept under them."""
