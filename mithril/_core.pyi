@@ -193,3 +193,49 @@ def compress_into(
 
 def compress_bound(elements: int, dtype: str, *, block_bytes: int = 524288) -> int:
     """Bytes that an archive of so many elements has at most."""
+
+class Removed:
+    """What was removed."""
+
+    @property
+    def files(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+class Census:
+    """What a store holds. `bytes` and `files` are totals of all below the root, inodes and quarantine included."""
+
+    @property
+    def objects(self) -> int: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def quarantined(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def files(self) -> int: ...
+
+class ObjectStore:
+    """Files named by digests, in two trees, "objects" and "records"; shared by processes and threads, within a quota.
+
+    The caller computes digests and checks what is read. Names are 64 lower-case hexadecimal digits.
+    """
+
+    def __init__(self, root: str, *, max_bytes: int = 0, max_files: int = 0, read_only: bool = False) -> None:
+        """Makes the root with mode 0700 unless `read_only`; its parent must exist. 0 is no quota."""
+    def put(self, tree: str, name: str, data: Buffer) -> bool:
+        """False when an object of that name and size was there. Raises StorageError and leaves nothing then."""
+    def read(self, tree: str, name: str, *, max_size: int = 8589934592, touch: bool = True) -> bytes | None:
+        """None when absent or not readable for this user. Raises CorruptError for what is no regular file or too large,
+        TruncatedError when it is cut meanwhile, StorageError."""
+    def size(self, tree: str, name: str) -> int | None: ...
+    def remove(self, tree: str, name: str) -> bool: ...
+    def quarantine(self, tree: str, name: str) -> bool:
+        """Move a damaged file aside; False when that cannot be."""
+    def names(self, tree: str, first: int) -> list[str]:
+        """The names that begin with this byte, ascending."""
+    def census(self) -> Census: ...
+    def gc(self) -> Removed:
+        """Remove old temporary and quarantined files, strays and empty folders; evict to the quota; count anew."""
+    def clear(self) -> None: ...

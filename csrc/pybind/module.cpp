@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, m) {
   mithril::bind_base(m);
   mithril::bind_writer(m);
   mithril::bind_reader(m);
+  mithril::bind_store(m);
 }

@@ -7,5 +7,6 @@ void bind_errors(pybind11::module_& m);
 void bind_base(pybind11::module_& m);
 void bind_writer(pybind11::module_& m);
 void bind_reader(pybind11::module_& m);
+void bind_store(pybind11::module_& m);
 
 }  // namespace mithril
