@@ -70,7 +70,7 @@ class Host:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks compile", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="mithril-compile-", dir=os.environ.get("TMPDIR")) as folder:
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
         result = {
             "rounds": options.rounds,
             "first_call": {kind: first_calls(top / kind, kind, options.rounds) for kind in options.kinds},
-            "import": import_cost(10 * options.rounds),
+            "import": import_cost(15),
         }
     path = write("compile", result)
     print(f"wrote {path}")
@@ -112,7 +112,8 @@ def first_calls(top: Path, kind: str, rounds: int) -> dict[str, Any]:
         if moved is not None:
             take("mithril, filled, moved", host(moved), "mithril", top / "mithril")
         take("mithril, empty", host(), "mithril", top / f"empty-{number}")
-        for name, endpoint in (("silent server", hole.endpoint), ("no route", "http://10.255.255.1:9000")):
+        holes = {"silent server": hole.endpoint, "no route": "http://10.255.255.1:9000"} if kind == "infer" else {}
+        for name, endpoint in holes.items():
             take(f"mithril, empty, {name}", host(), "mithril-blackhole", top / f"hole-{name[:2]}-{number}", endpoint)
         for _ in range(3):
             take("plain, warm", plain, "plain", top)

@@ -1,5 +1,6 @@
 """The mixed load: eight processes get, put and delete objects of 4 KiB in one store that holds half of them."""
 
+import itertools
 import multiprocessing
 import random
 import time
@@ -15,6 +16,7 @@ OBJECTS = 8192
 BYTES = 4096
 QUOTA = OBJECTS * BYTES // 2
 _BATCH = 64  # steps between two looks at the clock
+_STEPS = 1 << 17  # then from the start again
 
 
 def content(number: int) -> bytes:
@@ -26,14 +28,17 @@ def use(name: str, folder: Path, seed: int, pipe: Connection) -> None:
     contents = [content(number) for number in range(OBJECTS)]
     keys = [ContentStore.compute_address(data) for data in contents]
     store = CONTENDERS[name](folder, QUOTA)
+    # Drawn before the clock runs: it is the store that is measured.
+    chance = random.Random(seed)
+    steps = [(chance.randrange(OBJECTS), chance.random()) for _ in range(_STEPS)]
     pipe.send("ready")
     end = pipe.recv()
-    chance = random.Random(seed)
     counts = {"gets": 0, "hits": 0, "puts": 0, "deletes": 0, "torn": 0, "errors": 0}
     slowest = 0.0
-    while time.monotonic() < end:
-        for _ in range(_BATCH):
-            number, kind = chance.randrange(OBJECTS), chance.random()
+    for first in itertools.cycle(range(0, _STEPS, _BATCH)):
+        if time.monotonic() >= end:
+            break
+        for number, kind in steps[first : first + _BATCH]:
             start = time.perf_counter()
             try:
                 if kind < 0.9:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +15,19 @@ _LIVE_SECONDS = 3600.0
 
 
 def chosen_folder(variable: str) -> Path | None:
-    """What the variable says, unless it is where torch would go anyway (torch writes its choice there)."""
+    """What the variable says, unless it is where torch would go anyway: torch writes its choice there, and children of
+    a process that has compiled inherit it."""
     value = os.environ.get(variable)
     if not value:
         return None
-    if variable == "TORCHINDUCTOR_CACHE_DIR" and "torch._inductor.runtime.cache_dir_utils" in sys.modules:
-        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-        if os.path.abspath(value) == os.path.abspath(default_cache_dir()):
-            return None
-    return Path(value)
+    path = Path(value)
+    if (
+        variable == "TORCHINDUCTOR_CACHE_DIR"
+        and path.name.startswith("torchinductor_")
+        and path.parent == Path(os.path.abspath(tempfile.gettempdir()))
+    ):
+        return None
+    return path
 
 
 def make_private(folder: Path, *, required: bool) -> None:

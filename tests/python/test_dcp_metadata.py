@@ -322,7 +322,9 @@ REFUSED_ON_ACCESS: list[tuple[Callable[[Metadata], object], str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("look", "message", "changes"), REFUSED_ON_ACCESS, ids=lambda each: str(each)[:50])
+@pytest.mark.parametrize(
+    ("look", "message", "changes"), REFUSED_ON_ACCESS, ids=lambda each: getattr(each, "__name__", str(each))[:50]
+)
 def test_refused_on_access(tmp_path: Path, look: Callable[[Metadata], object], message: str, changes: Change) -> None:
     write(tmp_path)
     rewrite(tmp_path, {})

@@ -3,6 +3,7 @@
 import json
 
 from benchmarks.codec.table import larger, readme
+from benchmarks.compile import table as compile_table
 from benchmarks.dcp.scenario import table
 from benchmarks.measure import RESULTS, ROOT
 
@@ -15,6 +16,32 @@ def test_the_codec_table() -> None:
     rows = json.loads((RESULTS / "codec.json").read_text())["rows"]
     assert readme(rows) in (ROOT / "README.md").read_text()
     assert larger(rows, "ZipNN") == "mithril is larger than ZipNN on no data sets"
+
+
+def test_the_compile_table() -> None:
+    results = json.loads((RESULTS / "compile.json").read_text())
+    text = (ROOT / "README.md").read_text()
+    assert compile_table.readme(results["first_call"]) in text
+    silent = max(
+        results["first_call"]["infer"][f"mithril, empty, {name}"]["seconds"] for name in ("silent server", "no route")
+    )
+    assert silent < results["first_call"]["infer"]["plain, cold"]["seconds"] + 1
+    assert results["import"]["difference"] < 0.005
+
+
+def test_what_is_said_of_the_store() -> None:
+    results = json.loads((RESULTS / "store.json").read_text())
+    ours = results["rows"]["mithril"]
+    assert ours["put_4k_us"] <= 30
+    assert ours["get_4k_us"] <= 15
+    assert min(ours["put_64m_gbs"], ours["get_64m_gbs"]) >= 1.5
+    load = ours["load"]
+    assert load["hits_per_second"] >= 50_000
+    assert load["torn"] == load["damaged"] == load["errors"] == 0
+    assert load["within_quota_after_gc"]
+    soak = json.loads((RESULTS / "soak-store.json").read_text())
+    assert soak["rounds"] >= 500
+    assert soak["failures"] == []
 
 
 def test_what_is_said_of_incompressible_data() -> None:
