@@ -24,8 +24,9 @@ def unpatch_inductor() -> None:
 
 
 def is_patched() -> bool:
-    """Whether a manager serves this process."""
-    return active_manager() is not None
+    """Whether a manager serves torch.compile in this process."""
+    manager = active_manager()
+    return manager is not None and manager.config.inductor
 
 
 def get_stats() -> CacheStats | None:

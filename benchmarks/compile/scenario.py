@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -40,10 +41,8 @@ class Host:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def turn(self, contender: str, kind: str, store: Path, *arguments: str) -> dict[str, Any]:
-        environment = self.environment
-        if contender != "mithril-own-folder":
-            # The folder that Inductor works in belongs to the host, also for mithril, whose store does not.
-            environment = environment | {"TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor")}
+        # The folder that Inductor works in belongs to the host, also for mithril, whose store does not.
+        environment = self.environment | {"TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor")}
         done = subprocess.run(
             [
                 "taskset",
@@ -128,6 +127,7 @@ def first_calls(top: Path, kind: str, rounds: int) -> dict[str, Any]:
     cold = best["plain, cold"]["seconds"]
     for name, report in best.items():
         report["of_cold"] = report["seconds"] / cold
+        report["median"] = statistics.median(report["seconds"] for report in turns[name])
         print(f"{kind:6} {name:28} {report['seconds']:7.2f} s {100 * report['of_cold']:6.1f} %")
     return best
 

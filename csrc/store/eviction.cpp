@@ -24,7 +24,7 @@ class EvictionLock {
  public:
   EvictionLock(int root, bool wait) : file_(openat(root, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)) {
     constexpr timespec kPause{0, 1000000};
-    const int polls = wait ? 2000 : 1;
+    const int polls = wait ? 100 : 1;
     for (int i = 0; file_ && !held_ && i < polls; i++) {
       if (i > 0) nanosleep(&kPause, nullptr);
       held_ = flock(file_.get(), LOCK_EX | LOCK_NB) == 0;

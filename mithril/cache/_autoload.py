@@ -2,16 +2,19 @@
 
 import os
 
+_OFF = ("", "0", "false", "no", "off")
+
 
 def activate() -> None:
-    """Nothing, unless the environment turns the cache on: torch's import must not cost more for it."""
-    if os.environ.get("MITHRIL_CACHE", "0") in ("", "0") and os.environ.get("MITHRIL_INDUCTOR_AUTO_PATCH", "0") in (
-        "",
-        "0",
-    ):
+    """Nothing, unless the environment turns the cache on: torch's import must not cost more for it. Never raises."""
+    chosen = os.environ.get("MITHRIL_CACHE") or os.environ.get("MITHRIL_INDUCTOR_AUTO_PATCH") or ""
+    if chosen.strip().lower() in _OFF:
         return
-    if os.environ.get("MITHRIL_CACHE") == "0":
-        return
-    from mithril.cache._manager import activate_from_environment
+    try:
+        from mithril.cache._manager import activate_from_environment
 
-    activate_from_environment()
+        activate_from_environment()
+    except Exception as error:
+        import logging
+
+        logging.getLogger("mithril.cache").warning("the cache is off: %s: %s", type(error).__name__, error)

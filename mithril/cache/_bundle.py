@@ -41,7 +41,7 @@ class BundleStats:
     objects: int
     bytes: int
     skipped: int
-    """Records without all their objects (export), or that this side does not trust or cannot read (import)."""
+    """Records without all their objects (export); that this side does not trust, cannot read or has better (import)."""
 
 
 def export_bundle(
@@ -117,8 +117,10 @@ def import_bundle(store: "ContentStore", path: str | os.PathLike[str], *, trust:
     try:
         with open(path, "rb") as file:
             return _import(store, file, trust)
-    except (CorruptError, TruncatedError) as error:
+    except (CorruptError, TruncatedError, UntrustedError) as error:
         raise type(error)(f"bundle {os.fspath(path)}: {error}") from None
+    except StorageError:  # of the store, which names its own file
+        raise
     except OSError as error:
         kind = StorageNotFoundError if isinstance(error, FileNotFoundError) else StorageError
         raise kind(error.errno, f"bundle not read: {error.strerror}", os.fspath(path)) from error
@@ -147,8 +149,12 @@ def _import(store: "ContentStore", file: BinaryIO, trust: Trust) -> BundleStats:
     if file.read(1):
         raise CorruptError(f"bytes after the last object, at offset {file.tell() - 1}")
     skipped = 0
+    signed = Trust("require", trust.keys) if trust.keys else None
     for name, data in sealed:
-        if _readable(name, data, trust) is None:
+        ours = store.get_record(name) if signed else None
+        # What is signed with a key of ours is not given up for what is not.
+        is_worse = signed and ours and _readable(name, ours, signed) and not _readable(name, data, signed)
+        if is_worse or _readable(name, data, trust) is None:
             skipped += 1
         else:
             store.put_record(name, data)

@@ -15,7 +15,7 @@ GIB = 1 << 30
 ENVIRONMENT = (
     ("MITHRIL_CACHE", "0", "1 turns the cache on in every process that imports torch"),
     ("MITHRIL_CACHE_DIR", "~/.cache/mithril", "root folder; $XDG_CACHE_HOME/mithril where that is set"),
-    ("MITHRIL_MAX_SIZE_GB", "10", "quota of the root folder in GiB"),
+    ("MITHRIL_MAX_SIZE_GB", "10", "quota in GiB"),
     ("MITHRIL_MAX_FILES", "", "quota of files and folders; none when empty"),
     ("MITHRIL_INDUCTOR_ENABLED", "1", "torch.compile: graphs, autotuning, profiles, CPU kernels"),
     ("MITHRIL_INDUCTOR_AUTO_PATCH", "0", "1 turns on the torch.compile layers alone, without MITHRIL_CACHE"),
@@ -29,6 +29,7 @@ ENVIRONMENT = (
     ("MITHRIL_INDUCTOR_REMOTE_ENDPOINT", "", "endpoint of the shared store; AWS_ENDPOINT_URL when empty"),
     ("MITHRIL_INDUCTOR_AUTO_PUSH", "0", "1 writes what is compiled to the shared store, behind the compiling"),
     ("MITHRIL_INDUCTOR_LAZY_PULL", "1", "0 does not ask the shared store for what is missing here"),
+    ("MITHRIL_REMOTE_READ_ONLY", "0", "1 never writes to the shared store"),
     ("MITHRIL_OFFLINE", "0", "1 never touches the network"),
     ("MITHRIL_CACHE_KEY_FILE", "", "file of keys that sign and verify records"),
     ("MITHRIL_CACHE_TRUST", "", "off, prefer or require a signature; prefer when there is a key file, else off"),
@@ -55,7 +56,8 @@ class CacheConfig:
 
     root_dir: Path
     max_size_bytes: int = 10 * GIB
-    """Quota of the store under `root_dir`, in bytes; the least recently used goes first."""
+    """Quota in bytes. The store keeps it at all times, the least recently used goes first; the folders that torch and
+    Triton work in are trimmed to what it leaves when a process ends, at most once an hour."""
     max_files: int | None = None
     """Quota in files and folders (inodes)."""
     inductor: bool = False
@@ -70,6 +72,8 @@ class CacheConfig:
     """Write what is compiled to the shared store too, behind the compiling."""
     lazy_pull: bool = True
     """Ask the shared store for what is missing here."""
+    remote_read_only: bool = False
+    """Never write to the shared store, whoever asks: for jobs whose writing nobody should trust."""
     offline: bool = False
     """Never touch the network."""
     key_file: Path | None = None
@@ -153,6 +157,7 @@ class CacheConfig:
             remote_endpoint=text("MITHRIL_INDUCTOR_REMOTE_ENDPOINT") or None,
             auto_push=switched_on(env, "MITHRIL_INDUCTOR_AUTO_PUSH"),
             lazy_pull=switched_on(env, "MITHRIL_INDUCTOR_LAZY_PULL"),
+            remote_read_only=switched_on(env, "MITHRIL_REMOTE_READ_ONLY"),
             offline=switched_on(env, "MITHRIL_OFFLINE"),
             key_file=Path(key_file) if key_file else None,
             trust=trust,  # type: ignore[arg-type]
@@ -174,6 +179,7 @@ class CacheConfig:
             "MITHRIL_INDUCTOR_REMOTE_ENDPOINT": self.remote_endpoint or "",
             "MITHRIL_INDUCTOR_AUTO_PUSH": str(int(self.auto_push)),
             "MITHRIL_INDUCTOR_LAZY_PULL": str(int(self.lazy_pull)),
+            "MITHRIL_REMOTE_READ_ONLY": str(int(self.remote_read_only)),
             "MITHRIL_OFFLINE": str(int(self.offline)),
             "MITHRIL_CACHE_KEY_FILE": str(self.key_file or ""),
             "MITHRIL_CACHE_TRUST": self.trust or "",

@@ -7,7 +7,8 @@ import logging
 import os
 import shutil
 import sys
-import warnings
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from mithril.cache._content import ContentStore, GcResult
 from mithril.cache._inductor.artifacts import load_torch_artifacts, save_torch_artifacts
 from mithril.cache._inductor.host import cpu_tag
 from mithril.cache._inductor.import_hook import ImportHook
-from mithril.cache._tiers import LayerStats, Tiers, log
+from mithril.cache._tiers import LayerStats, Tiers, log, warn
 from mithril.cache._trust import Trust
 from mithril.cache._working_folders import chosen_folder, files_below, make_private, oldest_beyond
 
@@ -117,6 +118,10 @@ class CacheManager:
         self._layer: InductorLayer | None = None
         self._undo: list[Callable[[], None]] = []
         self._accesses: collections.OrderedDict[str, int] = collections.OrderedDict()
+        if (config.inductor or config.triton) and _active is not None:
+            _active.deactivate()
+        self._inductor_dir = self._working_folder("TORCHINDUCTOR_CACHE_DIR", f"inductor/{cpu_tag()}")
+        self._triton_dir = self._working_folder("TRITON_CACHE_DIR", "triton")
         self._pid = os.getpid()
         self._needs_private = self.trust.policy == "require"
         if config.inductor or config.triton:
@@ -130,8 +135,6 @@ class CacheManager:
 
     def _activate(self) -> None:
         global _active
-        if _active is not None:
-            _active.deactivate()
         for name, value in self.config.to_env().items():
             self._set_environment(name, value)
         if self.config.inductor:
@@ -146,6 +149,15 @@ class CacheManager:
             self._set_environment("TRITON_CACHE_MANAGER", _TRITON_MANAGER)
         atexit.register(self.deactivate)
         _active = self
+
+    def _working_folder(self, variable: str, name: str) -> Path:
+        """Below the root; of a root that cannot be written, as in an image, below the temporary folder."""
+        chosen = chosen_folder(variable)
+        if chosen is not None:
+            return chosen
+        folder = self.config.root_dir / name
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        return folder if os.access(nearest, os.W_OK) else Path(tempfile.gettempdir(), f"mithril_{os.getuid()}", name)
 
     def _set_environment(self, name: str, value: str) -> None:
         """For this process and its children, until deactivation."""
@@ -172,19 +184,18 @@ class CacheManager:
             layer.install()
         except Exception as error:
             layer.remove()
-            warnings.warn(
-                f"mithril.cache: torch.compile runs without it: {type(error).__name__}: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn(f"torch.compile runs without it: {type(error).__name__}: {error}")
 
     def deactivate(self) -> None:
         """Write what is pending, and put everything back: torch's functions and settings, and the environment."""
         global _active
         if os.getpid() != self._pid:  # a fork inherits the manager, but it is its parent's
             return
-        self.flush()
-        self._restore()
+        try:
+            self.flush()
+            self._trim()
+        finally:
+            self._restore()
         atexit.unregister(self.deactivate)
         if _active is self:
             _active = None
@@ -196,6 +207,8 @@ class CacheManager:
 
     def flush(self) -> None:
         """Store kernels that have been compiled, wait (briefly) for uploads, and add the numbers to the root's."""
+        if os.getpid() != self._pid:
+            return
         self._store_kernels()
         if self.tiers.remote is not None:
             self.tiers.remote.flush()
@@ -225,11 +238,11 @@ class CacheManager:
 
         TORCHINDUCTOR_CACHE_DIR has its way where the user set it.
         """
-        return chosen_folder("TORCHINDUCTOR_CACHE_DIR") or self.config.root_dir / "inductor" / cpu_tag()
+        return self._inductor_dir
 
     def triton_dir(self) -> Path:
         """Where Triton works. TRITON_CACHE_DIR has its way where the user set it."""
-        return chosen_folder("TRITON_CACHE_DIR") or self.config.root_dir / "triton"
+        return self._triton_dir
 
     # --- what it holds ------------------------------------------------------------------------------------------------
 
@@ -257,11 +270,20 @@ class CacheManager:
         """Bring the store back under its quota, drop what is damaged or left over, and let torch's and Triton's own
         folders have what remains of the quota: of their files the oldest go first, none younger than an hour."""
         result = self.store.gc()
-        room = max(0, self.config.max_size_bytes - self.store.stats().bytes)
-        for path in oldest_beyond([self.config.root_dir / name for name in ("inductor", "triton")], room):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        self._trim(every_seconds=0)
         return result
+
+    def _trim(self, every_seconds: float = 3600) -> None:
+        """Remove the oldest working files beyond what the store leaves of the quota, unless it was done just now."""
+        mark = self.config.root_dir / "trimmed"
+        with contextlib.suppress(OSError):
+            if mark.exists() and time.time() - mark.stat().st_mtime < every_seconds:
+                return
+            mark.touch()
+            room = max(0, self.config.max_size_bytes - self.store.stats().bytes)
+            for path in oldest_beyond([self.config.root_dir / name for name in ("inductor", "triton")], room):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def clear(self) -> None:
         """Remove everything: the store, the working folders, the statistics."""
@@ -279,9 +301,12 @@ class CacheManager:
         `max_size_bytes` would drop for it. Kept in memory only, deletes nothing: for programs that had such a list."""
         self._accesses.pop(key, None)
         self._accesses[key] = size
+        used = sum(self._accesses.values())
         evicted = []
-        while sum(self._accesses.values()) > self.config.max_size_bytes and len(self._accesses) > 1:
-            evicted.append(self._accesses.popitem(last=False)[0])
+        while used > self.config.max_size_bytes and len(self._accesses) > 1:
+            oldest, freed = self._accesses.popitem(last=False)
+            used -= freed
+            evicted.append(oldest)
         return evicted
 
     def record_access(self, key: str) -> None:
@@ -349,7 +374,7 @@ def make_tiers(config: CacheConfig) -> Tiers:
         from mithril.storage import open_store
 
         byte_store = open_store(config.remote_url, region=config.remote_region, endpoint=config.remote_endpoint)
-        remote = RemoteTier(byte_store, trust)
+        remote = RemoteTier(byte_store, trust, read_only=config.remote_read_only)
     return Tiers(store, remote, lazy_pull=config.lazy_pull, auto_push=config.auto_push)
 
 
@@ -358,7 +383,7 @@ def activate_from_environment() -> None:
     try:
         CacheManager(CacheConfig.from_env())
     except Exception as error:
-        warnings.warn(f"mithril.cache is off: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
+        warn(f"off: {type(error).__name__}: {error}")
 
 
 def _in_compile_worker() -> bool:
@@ -370,9 +395,8 @@ def _warn_if_late() -> None:
     counters = getattr(utils, "counters", None)
     graphs = counters["stats"]["unique_graphs"] if counters else 0
     if graphs:
-        warnings.warn(
-            f"mithril.cache: {graphs} graphs were compiled before the cache was activated and are not in it; "
-            "make the CacheManager before the first compiled call, or set MITHRIL_CACHE=1",
-            RuntimeWarning,
-            stacklevel=4,
+        warn(
+            f"{graphs} graphs were compiled before the cache was activated and are not in it; make the CacheManager "
+            "before the first compiled call, or set MITHRIL_CACHE=1",
+            stacklevel=5,
         )

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 from mithril.cache._tiers import LayerStats, Tiers, log
 
 _MAX_BYTES = 1 << 20
-_published: "weakref.WeakKeyDictionary[Tiers, dict[str, LayerStats]]" = weakref.WeakKeyDictionary()
 
 
 def seconds_saved(layers: Mapping[str, LayerStats]) -> float:
@@ -26,32 +24,32 @@ def seconds_saved(layers: Mapping[str, LayerStats]) -> float:
 def publish(root: Path, tiers: Tiers) -> None:
     """Add what these tiers did since they last published."""
     now = tiers.snapshot()
-    if now == _published.get(tiers, {}):
+    if now == tiers.published:
         return
     path = root / "statistics.json"
     try:
         with _locked(path):
             total = _read(path)
-            _add(total, now, _published.get(tiers, {}))
+            _add(total, now, tiers.published)
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             temporary.write_text(json.dumps({name: asdict(layer) for name, layer in sorted(total.items())}, indent=1))
             temporary.replace(path)
     except OSError as error:
         log().debug("statistics not written: %s", error)
-    _published[tiers] = now
+    tiers.published = now
 
 
 def total(root: Path, tiers: Tiers) -> dict[str, LayerStats]:
     """The numbers of all processes that have published, and of these tiers."""
     result = _read(root / "statistics.json")
-    _add(result, tiers.snapshot(), _published.get(tiers, {}))
+    _add(result, tiers.snapshot(), tiers.published)
     return result
 
 
 def clear(root: Path, tiers: Tiers) -> None:
     """Start again from zero."""
     (root / "statistics.json").unlink(missing_ok=True)
-    _published[tiers] = tiers.snapshot()
+    tiers.published = tiers.snapshot()
 
 
 def _add(to: dict[str, LayerStats], now: Mapping[str, LayerStats], before: Mapping[str, LayerStats]) -> None:
@@ -72,7 +70,7 @@ def _read(path: Path) -> dict[str, LayerStats]:
                 kind = type(getattr(layer, field.name))
                 setattr(layer, field.name, kind(row.get(field.name, 0)))
             result[str(name)] = layer
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
     return result
 

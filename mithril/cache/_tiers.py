@@ -6,9 +6,12 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mithril.cache._at_fork import start_afresh_in_children
 
 if TYPE_CHECKING:
     from mithril.cache._content import ContentStore
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
 def log() -> logging.Logger:
     """The logger of the cache."""
     return logging.getLogger("mithril.cache")
+
+
+def warn(message: str, *, stacklevel: int = 3) -> None:
+    """A RuntimeWarning that never becomes an error, as it comes in the middle of somebody's import or compile."""
+    try:
+        warnings.warn(f"mithril.cache: {message}", RuntimeWarning, stacklevel=stacklevel)
+    except RuntimeWarning:
+        log().warning("%s", message)
 
 
 @dataclass
@@ -64,6 +75,14 @@ class Tiers:
         self._auto_push = auto_push
         self._lock = threading.Lock()
         self._told: set[str] = set()
+        self.published: dict[str, LayerStats] = {}
+        """What of `layers` is in the statistics of the root already."""
+        start_afresh_in_children(self)
+
+    def after_fork(self) -> None:
+        """The parent reports its numbers itself."""
+        self._lock = threading.Lock()
+        self.layers, self.published, self.used = {}, {}, {}
 
     def get(self, namespace: str, key: str, *, fingerprint: str = "") -> dict[str, bytes] | None:
         """The members of a group, or None."""
@@ -109,10 +128,11 @@ class Tiers:
         """Keep a group; `seconds` is what it took to make."""
         if self.store is None:
             return
-        seen = LayerStats(puts=1, bytes_written=sum(map(len, members.values())))
+        seen = LayerStats()
         start = time.perf_counter()
         try:
             self.store.put_group(namespace, key, members, fingerprint=fingerprint, seconds=seconds)
+            seen.puts, seen.bytes_written = 1, sum(map(len, members.values()))
         except Exception as error:
             self._failed(seen, f"put {namespace}", error)
         if self.remote is not None and self._auto_push:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import stat
 import tempfile
 import time
@@ -21,25 +22,28 @@ def chosen_folder(variable: str) -> Path | None:
     if not value:
         return None
     path = Path(value)
-    if (
-        variable == "TORCHINDUCTOR_CACHE_DIR"
-        and path.name.startswith("torchinductor_")
-        and path.parent == Path(os.path.abspath(tempfile.gettempdir()))
-    ):
-        return None
+    if variable == "TORCHINDUCTOR_CACHE_DIR":
+        is_torchs = path.name.startswith("torchinductor_") and path.parent == Path(tempfile.gettempdir()).absolute()
+        # That of a parent process with another root, or with another kind of processor to pretend.
+        is_ours = path.parent.name == "inductor" and re.fullmatch("[0-9a-f]{12}", path.name)
+        if is_torchs or is_ours:
+            return None
     return path
 
 
 def make_private(folder: Path, *, required: bool) -> None:
-    """Make it; if `required`, refuse one that others could put code into (InvalidArgumentError)."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not required:
-        return
-    status = folder.stat()
-    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
-        raise InvalidArgumentError(
-            f"{folder} belongs to or can be written by others; with trust 'require' no code may come from it"
-        )
+    """Make it, and what is missing above it, for its owner only. If `required`, refuse a path on which others could put
+    a folder of theirs in its place (InvalidArgumentError)."""
+    for path in reversed((folder, *folder.parents)):
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)
+    for path in (folder, *folder.parents) if required else ():
+        status = path.stat()
+        is_open = stat.S_IMODE(status.st_mode) & 0o022 and not status.st_mode & stat.S_ISVTX
+        if status.st_uid not in (0, os.getuid()) or is_open or (path == folder and status.st_uid != os.getuid()):
+            raise InvalidArgumentError(
+                f"{path} belongs to or can be written by others; with trust 'require' no code may come from {folder}"
+            )
 
 
 def files_below(folder: Path) -> Iterator[tuple[float, int, Path]]:
@@ -57,6 +61,7 @@ def oldest_beyond(folders: list[Path], room: int) -> list[Path]:
     used = 0
     for modified, size, path in sorted((file for folder in folders for file in files_below(folder)), reverse=True):
         used += size
-        if used > room and modified < time.time() - _LIVE_SECONDS:
+        # A lock that is removed while it is held keeps nobody out.
+        if used > room and path.suffix != ".lock" and modified < time.time() - _LIVE_SECONDS:
             beyond.append(path)
     return beyond

@@ -44,6 +44,7 @@ def test_the_environment_and_back() -> None:
             "MITHRIL_INDUCTOR_REMOTE_ENDPOINT": "http://localhost:9000",
             "MITHRIL_INDUCTOR_AUTO_PUSH": "yes",
             "MITHRIL_INDUCTOR_LAZY_PULL": "off",
+            "MITHRIL_REMOTE_READ_ONLY": "1",
             "MITHRIL_OFFLINE": "1",
             "MITHRIL_CACHE_KEY_FILE": "/tmp/key",
             "MITHRIL_CACHE_TRUST": "require",

@@ -1,6 +1,7 @@
 """CacheManager and bundles, without compiling: stores, folders, statistics, signatures."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import time
@@ -68,13 +69,27 @@ def test_layers_that_overlap_count_once(manager: CacheManager) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"fx": 1}', '{"fx": {"hits": "many"}}', "null", '{"fx": {"hits": 1e999}}']
+    "text", ["", "[]", "{", '{"fx": 1}', '{"fx": {"hits": "many"}}', "null", '{"fx": {"hits": 1e999}}', "[" * 100_000]
 )
 def test_damaged_statistics_start_again(manager: CacheManager, text: str) -> None:
     (manager.config.root_dir / "statistics.json").write_text(text)
     fill(manager)
     manager.flush()
     assert json.loads((manager.config.root_dir / "statistics.json").read_text())["fx"]["puts"] == 1
+
+
+def test_a_forked_child_reports_only_its_own(manager: CacheManager) -> None:
+    fill(manager)
+    child = os.fork()
+    if child == 0:
+        manager.tiers.get("kernel", "large")
+        manager.flush()
+        os._exit(len(manager.tiers.layers["kernel"].__dict__) == 0 or manager.tiers.layers["kernel"].puts)
+    assert os.waitpid(child, 0)[1] == 0
+    manager.flush()
+    total = json.loads((manager.config.root_dir / "statistics.json").read_text())
+    assert total["kernel"]["puts"] == 1
+    assert total["kernel"]["hits"] == 0
 
 
 def test_clear(manager: CacheManager) -> None:
@@ -97,8 +112,16 @@ def test_gc_trims_the_working_folders(tmp_path: Path) -> None:
         age = time.time() - 7200 + number
         os.utime(path, (age, age))
     (folder / "young.so").write_bytes(bytes(400_000))
+    (folder / "key.lock").write_bytes(b"")
+    os.utime(folder / "key.lock", (0, 0))
+    manager.deactivate()  # of the first process for an hour
+    assert sorted(path.name for path in folder.iterdir()) == ["4.so", "key.lock", "young.so"]
+    (folder / "old.so").write_bytes(bytes(400_000))
+    os.utime(folder / "old.so", (1, 1))
+    manager.deactivate()
+    assert (folder / "old.so").exists()
     manager.gc()
-    assert sorted(path.name for path in folder.iterdir()) == ["4.so", "young.so"]
+    assert not (folder / "old.so").exists()
 
 
 def test_a_list_of_what_lies_elsewhere(tmp_path: Path) -> None:
@@ -134,6 +157,10 @@ def test_with_required_signatures_the_working_folders_are_private(tmp_path: Path
         CacheManager(config)
     assert "TRITON_CACHE_MANAGER" not in os.environ
     folder.chmod(0o700)
+    (tmp_path / "cache").chmod(0o777)  # somebody could put another folder in its place
+    with pytest.raises(mithril.InvalidArgumentError, match="cache belongs"):
+        CacheManager(config)
+    (tmp_path / "cache").chmod(0o700)
     with CacheManager(config) as manager:
         assert os.environ["TRITON_CACHE_DIR"] == str(folder)
         with pytest.raises(mithril.UntrustedError, match="no signature"):
@@ -178,6 +205,7 @@ def test_a_hook_runs_once_when_the_module_comes(tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(str(tmp_path))
     calls = []
     ImportHook("late_module", lambda: calls.append("first"))
+    assert importlib.util.find_spec("late_module") is not None  # looking is not importing
     removed = ImportHook("late_module", lambda: calls.append("removed"))
     removed.remove()
     assert calls == []
@@ -251,13 +279,32 @@ def test_a_signed_bundle(tmp_path: Path) -> None:
     plain = ContentStore(tmp_path / "plain")
     plain.put_group("fx", "b", {"data": b"x"})
     export_bundle(plain, tmp_path / "unsigned", trust=Trust())
-    with pytest.raises(mithril.UntrustedError):
+    with pytest.raises(mithril.UntrustedError, match="unsigned"):
         import_bundle(theirs, tmp_path / "unsigned", trust=signed)
+    # Where it would be taken, what is signed is not given up for it.
+    lenient = Trust("prefer", (KEY,))
+    plain.put_group("fx", "a", {"data": b"evil"})
+    export_bundle(plain, tmp_path / "unsigned", trust=Trust())
+    assert import_bundle(ContentStore(theirs.root, trust=lenient), tmp_path / "unsigned", trust=lenient).skipped == 1
+    group = theirs.get_group("fx", "a")
+    assert group is not None
+    assert group.members == {"data": b"x"}
     assert theirs.get_group("fx", "b") is None
+
+
+def test_a_shared_store_to_read_only(tmp_path: Path) -> None:
+    config = CacheConfig(tmp_path / "cache", remote_url=str(tmp_path / "shared"), auto_push=True, remote_read_only=True)
+    manager = CacheManager(config)
+    fill(manager)
+    manager.flush()
+    assert not list(manager.remote.store.list())
 
 
 def test_a_bundle_that_cannot_be_written_or_read(manager: CacheManager, tmp_path: Path) -> None:
     fill(manager)
+    manager.export(tmp_path / "large", everything=True)
+    with pytest.raises(mithril.StorageError, match="larger than the store"):
+        import_bundle(ContentStore(tmp_path / "small", max_size_bytes=20_000), tmp_path / "large", trust=Trust())
     with pytest.raises(mithril.StorageError, match="bundle not written"):
         manager.export(tmp_path / "no" / "folder")
     with pytest.raises(mithril.StorageNotFoundError):

@@ -1,6 +1,7 @@
 """The compile cache behind real torch.compile, in fresh processes on hosts that share nothing but the store."""
 
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,76 @@ def test_by_environment_alone(hosts: MakeHost, filled: Path) -> None:
     assert report.warnings == []
 
 
+@pytest.mark.parametrize("first", ["main", "thread"])
+def test_in_every_thread(hosts: MakeHost, tmp_path: Path, first: str) -> None:
+    program = PRODUCT + (
+        "import threading\nmanager = CacheManager(CacheConfig.from_env())\n"
+        "def thread():\n    work = threading.Thread(target=run, args=(3,)); work.start(); work.join()\n"
+        "steps = [lambda: run(2), thread]\n"
+        "for step in steps if sys.argv[1] == 'main' else steps[::-1]: step()\nreport(manager)\n"
+    )
+    for hits in (0, 2):
+        report = hosts().run(program, first, MITHRIL_CACHE_DIR=str(tmp_path / "cache"))
+        assert report.layer("fx").hits == hits
+        assert report.layer("fx").puts == 2 - hits
+
+
+def test_part_of_a_kernel_is_never_kept(hosts: MakeHost, tmp_path: Path) -> None:
+    """A compiler that dies leaves a part of a file. It is not stored, and where it lies it is compiled again."""
+    host = hosts(MITHRIL_CACHE_DIR=str(tmp_path / "cache"))
+    compiler = host.folder / "bin" / "g++"
+    whole = compiler.read_text()
+    compiler.write_text(
+        "#!/usr/bin/env python3\nimport subprocess, sys\n"
+        "done = subprocess.run(['/usr/bin/g++', *sys.argv[1:]])\n"
+        "if '-shared' in sys.argv:\n"
+        "    path = sys.argv[sys.argv.index('-o') + 1]\n"
+        "    data = open(path, 'rb').read()\n    open(path, 'wb').write(data[: len(data) // 2])\n    sys.exit(1)\n"
+        "sys.exit(done.returncode)\n"
+    )
+    failing = SERVED.replace(
+        'error = run(os.environ.get("KIND", "infer"))', "error = None\ntry: run()\nexcept Exception: error = 1"
+    )
+    report = host.run(failing)
+    assert report.error == 1
+    assert report.layer("kernel").misses > 0
+    assert report.layer("kernel").puts == 0
+    assert list((host.folder / "inductor").rglob("*.so"))
+    compiler.write_text(whole)
+    report = host.run(SERVED)
+    assert report.error < 1e-5
+    assert report.layer("kernel").puts > 0
+
+
+@pytest.mark.parametrize("value", ["0", "false", "no", "off", ""])
+def test_off_is_off(hosts: MakeHost, value: str) -> None:
+    program = MODEL + "report(loaded='mithril.cache._manager' in sys.modules)"
+    assert not hosts().run(program, MITHRIL_CACHE=value).loaded
+
+
+def test_warnings_that_are_errors_do_not_break_torch(hosts: MakeHost) -> None:
+    host = hosts(MITHRIL_CACHE="1", MITHRIL_CACHE_DIR="/proc/nothing", PYTHONWARNINGS="error::RuntimeWarning")
+    assert "/proc/nothing" in host.run(MODEL + "report()").stderr
+
+
+def test_a_root_that_cannot_be_written(hosts: MakeHost, filled: Path, tmp_path: Path) -> None:
+    """A cache that is part of an image: it serves, and torch works in the temporary folder."""
+    if os.getuid() != 0:
+        pytest.skip("needs to mount")
+    root = tmp_path / "image"
+    root.mkdir()
+    if subprocess.run(["mount", "-o", "bind,ro", filled, root], capture_output=True).returncode:
+        pytest.skip("cannot mount")
+    try:
+        host = hosts(TORCHINDUCTOR_CACHE_DIR="", MITHRIL_CACHE="1", MITHRIL_CACHE_DIR=str(root))
+        report = host.run(UNAWARE.replace("error=error", "error=error, at=os.environ['TORCHINDUCTOR_CACHE_DIR']"))
+        assert report.builds == 0
+        assert report.warnings == []
+        assert Path(report.at).is_relative_to(host.folder / "tmp")
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+
 def test_unset_does_nothing(hosts: MakeHost) -> None:
     report = hosts().run(MODEL + "report(loaded=[name for name in sys.modules if name.startswith('mithril.')])")
     assert set(report.loaded) <= {"mithril._errors", "mithril._lazy", "mithril.cache", "mithril.cache._autoload"}
@@ -127,7 +198,7 @@ def test_broken_settings_do_not_break_torch(hosts: MakeHost) -> None:
     report = hosts().run(UNAWARE, MITHRIL_CACHE="1", MITHRIL_MAX_SIZE_GB="plenty")
     assert report.error < 1e-5
     (warning,) = report.warnings
-    assert "mithril.cache is off" in warning
+    assert "mithril.cache: off" in warning
     assert "MITHRIL_MAX_SIZE_GB" in warning
 
 
@@ -164,11 +235,17 @@ def test_instruction_sets_do_not_mix(hosts: MakeHost, tmp_path: Path) -> None:
     plain = share("plain", MODEL + WRONG + "report(error=error())")
     assert plain[0] < 1e-5 < plain[1], "torch no longer mixes instruction sets up: this part of mithril can go"
     manager = "from mithril.cache import CacheConfig, CacheManager\nmanager = CacheManager(CacheConfig.from_env())\n"
-    served = share("served", MODEL + manager + WRONG + "report(manager, error=error())")
+    # What is assigned to torch's configs holds for one thread only; a tag of the user's must not undo it.
+    thread = (
+        "import torch.compiler.config, threading\ndef work():\n"
+        "    torch.compiler.config.cache_key_tag = 'mine'\n    errors.append(error())\n"
+        "errors = []\nthread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"
+    )
+    served = share("served", MODEL + manager + WRONG + thread + "report(manager, error=errors[0])")
     assert max(served) < 1e-5
     for isa in ("avx512", "avx2"):  # each finds its own again, in the store
         host = hosts(MITHRIL_CACHE_DIR=str(tmp_path / "cache"), ATEN_CPU_CAPABILITY=isa)
-        report = host.run(MODEL + manager + WRONG + "report(manager, error=error())")
+        report = host.run(MODEL + manager + WRONG + thread + "report(manager, error=errors[0])")
         assert report.builds == 0
         assert report.layer("fx").hits == 1
         assert report.error < 1e-5
@@ -296,7 +373,7 @@ def state():
         [(c, vars(c).get("backend_override_cls")) for c in classes],
         [torch._inductor.config.fx_graph_remote_cache, torch._inductor.config.autotune_remote_cache],
         torch._functorch.config.enable_remote_autograd_cache, torch._dynamo.config.automatic_dynamic_remote_pgo,
-        torch.compiler.config.cache_key_tag,
+        codecache.FxGraphHashDetails.__init__,
         {name: value for name, value in os.environ.items() if not name.startswith("_")}, sys.meta_path[:],
     )
 

@@ -78,9 +78,9 @@ def _places() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(((p, n) for p, n in places.items() if p.count("/") > 1), key=lambda pair: -len(pair[0])))
 
 
-def torch_fingerprint(isa: str) -> str:
-    """Which torch, Python and kind of processor compiled graphs belong to."""
+def torch_fingerprint() -> str:
+    """Which torch, Python and architecture compiled graphs belong to."""
     import torch
 
     version = f"{torch.__version__} {torch.version.git_version}"
-    return f"torch {version}; python {sys.version_info[0]}.{sys.version_info[1]}; {platform.machine()} {isa}"
+    return f"torch {version}; python {sys.version_info[0]}.{sys.version_info[1]}; {platform.machine()}"

@@ -18,7 +18,9 @@ from typing import Any
 
 from blake3 import blake3
 
+from mithril.cache._at_fork import start_afresh_in_children
 from mithril.cache._inductor.host import compiler_identity, library_identity, without_places
+from mithril.cache._inductor.shared_object import is_whole
 from mithril.cache._tiers import Tiers, log
 
 NAMESPACE = "kernel"
@@ -45,6 +47,12 @@ class KernelLayer:
         self._pending: dict[Path, _Pending] = {}
         self._lock = threading.Lock()
         self._thread = threading.local()
+        start_afresh_in_children(self)
+
+    def after_fork(self) -> None:
+        """What the parent compiles is the parent's to store."""
+        self._lock = threading.Lock()
+        self._pending = {}
 
     def install(self) -> None:
         """Wrap the two functions."""
@@ -87,21 +95,20 @@ class KernelLayer:
 
     def _supply(self, content: str | bytes, extension: str, extra: str, basename: str, source: str) -> bool:
         """Whether the shared object of this source is there now. If not, remembers to store it."""
-        # With code compiled apart there are object files too, and the shared object alone would not do.
-        if (extension == "main.cpp" and not extra.startswith("None ")) or _caches_disabled():
+        if not _is_ours(extension, extra) or _caches_disabled():
             return False
         path = Path(source).with_suffix(".so")
-        if path.exists():
+        lock = os.path.join(self._codecache.get_lock_dir(), basename + ".lock")
+        if path.exists() and not _remove_remains(path, lock):
             return True
         key = self._key(content, extension, extra)
         if key is None:
             return False
         members = self._tiers.get(NAMESPACE, key)
-        if members is not None and _MEMBER in members:
+        if members is not None and is_whole(members.get(_MEMBER, b"")):
             _place(members[_MEMBER], path)
             return True
         self.store_finished()
-        lock = os.path.join(self._codecache.get_lock_dir(), basename + ".lock")
         with self._lock:
             self._pending[path] = _Pending(key, path, lock, time.time())
         return False
@@ -132,29 +139,49 @@ class KernelLayer:
         with self._lock:
             ready = [pending for pending in self._pending.values() if pending.path.exists()]
         for pending in ready:
-            data = self._read_complete(pending)
-            if data is None:
+            data = _read_unlocked(pending.path, pending.lock)
+            if data is None or not is_whole(data):
                 continue
             with self._lock:
                 if self._pending.pop(pending.path, None) is None:
                     continue
             self._tiers.put(NAMESPACE, pending.key, {_MEMBER: data}, seconds=self._seconds(pending))
 
-    def _read_complete(self, pending: _Pending) -> bytes | None:
-        """The shared object. The compiler writes it in place, under this lock: None while it is held."""
-        from torch.utils._filelock import FileLock
-
-        try:
-            with FileLock(pending.lock, timeout=0):
-                return pending.path.read_bytes()
-        except Exception:
-            return None
-
     def _seconds(self, pending: _Pending) -> float:
         try:
             return max(0.0, pending.path.stat().st_mtime - pending.since)
         except OSError:
             return 0.0
+
+
+def _is_ours(extension: str, extra: str) -> bool:
+    """A kernel made in one step, or a probe of an instruction set: `extra` is what torch hashes beside the source.
+
+    Of code that is compiled in two parts the object files would be needed too; other compilers' sources are also "cpp".
+    """
+    import torch
+
+    return extra.startswith("None ") if extension == "main.cpp" else extra.endswith(f"={torch.__version__}")
+
+
+def _read_unlocked(path: Path, lock: str) -> bytes | None:
+    """A shared object; None while a compiler, which writes it in place, holds the lock."""
+    from torch.utils._filelock import FileLock
+
+    try:
+        with FileLock(lock, timeout=0):
+            return path.read_bytes()
+    except Exception:
+        return None
+
+
+def _remove_remains(path: Path, lock: str) -> bool:
+    """Remove what a compiler that died has left; whether that was so."""
+    data = _read_unlocked(path, lock)
+    if data is None or is_whole(data):
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _caches_disabled() -> bool:

@@ -3,15 +3,15 @@ kernels through `kernels.py`, and keys that know the instruction set."""
 
 import base64
 import binascii
+import functools
 import importlib.util
 import json
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from mithril.cache._inductor.host import torch_fingerprint
 from mithril.cache._inductor.kernels import KernelLayer
-from mithril.cache._tiers import Tiers, log
+from mithril.cache._tiers import Tiers, log, warn
 
 # The classes of torch._inductor.remote_cache and the namespaces of what they hold.
 _CLASSES = {
@@ -45,17 +45,12 @@ class InductorLayer:
         """Called once torch._inductor.codecache is imported. In a compile worker only autotuning is asked for."""
         from torch._inductor import codecache
 
-        isa = ""
         if not self._worker:
             self._install_kernels(codecache)
-            isa = self._tag_keys()
-        self._install_backends(isa)
+            self._tag_keys(codecache)
+        self._install_backends()
         if self._missing:
-            warnings.warn(
-                f"mithril.cache: this torch lacks {', '.join(self._missing)}; what hangs on it is not cached",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn(f"this torch lacks {', '.join(self._missing)}; what hangs on it is not cached")
 
     def remove(self) -> None:
         """Undo, last first."""
@@ -72,27 +67,31 @@ class InductorLayer:
         self.kernels.install()
         self._undo.append(self.kernels.remove)
 
-    def _tag_keys(self) -> str:
-        """Make the vector instruction set part of torch's keys; returns its name.
+    def _tag_keys(self, codecache: Any) -> None:
+        """Make the vector instruction set part of the tag (`cache_key_tag`) that torch hashes into every key.
 
         torch 2.13 picks the width of the C++ that it generates from the processor, but does not hash it: a graph
         compiled for AVX-512 and found by an AVX2 host gives wrong numbers, the other way round it corrupts memory.
+        It goes into each key when that is made, not into `torch.compiler.config`, which every thread has for itself
+        and the user may set.
         """
-        try:
-            import torch.compiler.config as config
-            from torch._inductor.cpu_vec_isa import pick_vec_isa
+        details = getattr(codecache, "FxGraphHashDetails", None)
+        if details is None or not hasattr(importlib.import_module("torch.compiler.config"), "cache_key_tag"):
+            self._missing.append("torch._inductor.codecache.FxGraphHashDetails")
+            return
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
 
-            # Picking compiles a probe on a fresh host, unless the kernel layer, which is there already, supplies it.
-            isa = str(pick_vec_isa()) or "none"
-            before = config.cache_key_tag
-        except (ImportError, AttributeError):
-            self._missing.append("torch.compiler.config.cache_key_tag")
-            return "unknown"
-        config.cache_key_tag = ";".join(filter(None, (before, f"isa={isa}")))
-        self._undo.append(lambda: setattr(config, "cache_key_tag", before))
-        return isa
+        original = details.__init__
 
-    def _install_backends(self, isa: str) -> None:
+        @functools.wraps(original)
+        def init(key: Any, *arguments: Any, **named: Any) -> None:
+            original(key, *arguments, **named)
+            # Picking compiles probes on a fresh host, unless the kernel layer, which is there already, supplies them.
+            key.cache_key_tag = f"{key.cache_key_tag};isa={pick_vec_isa()}"
+
+        self._set(details, "__init__", init, own=True)
+
+    def _install_backends(self) -> None:
         from torch._inductor import remote_cache
 
         base = getattr(remote_cache, "RemoteCache", None)
@@ -104,9 +103,7 @@ class InductorLayer:
             if cls is None:
                 self._missing.append(f"torch._inductor.remote_cache.{name}")
                 continue
-            # Only graphs hold code of one instruction set.
-            fingerprint = torch_fingerprint(isa if namespace in ("fx", "aot") else "any")
-            backend = _backend_class(remote_cache.RemoteCacheBackend, self, self._tiers, namespace, fingerprint)
+            backend = _backend_class(remote_cache.RemoteCacheBackend, self, self._tiers, namespace)
             self._set(cls, "backend_override_cls", backend, own=True)
         for module, attribute in _SWITCHES:
             self._switch(module, attribute)
@@ -123,8 +120,13 @@ class InductorLayer:
         self._undo.append(lambda: setattr(owner, attribute, before) if had else delattr(owner, attribute))
 
     def _switch(self, module: str, attribute: str) -> None:
+        """Turn a setting on for all threads: what is assigned to torch's configs holds in one context only. Where a
+        user has assigned it, the user has the say."""
         config = importlib.import_module(module)
-        if hasattr(config, attribute):
+        entry = getattr(config, "_config", {}).get(attribute)
+        if entry is not None and hasattr(entry, "default"):
+            self._set(entry, "default", True)
+        elif hasattr(config, attribute):
             self._set(config, attribute, True)
         else:
             self._missing.append(f"{module}.{attribute}")
@@ -144,7 +146,9 @@ class InductorLayer:
             self.kernels.store_finished()
 
 
-def _backend_class(base: type[Any], layer: InductorLayer, tiers: Tiers, namespace: str, fingerprint: str) -> type[Any]:
+def _backend_class(base: type[Any], layer: InductorLayer, tiers: Tiers, namespace: str) -> type[Any]:
+    fingerprint = torch_fingerprint()
+
     class MithrilBackend(base):  # type: ignore[misc]
         """Bytes by key, from and to the tiers, which never raise."""
 
