@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import measure
 from benchmarks.store import load
@@ -46,6 +47,23 @@ def main(arguments: list[str]) -> None:
         "peer_seconds": options.peer_seconds,
     }
     print(measure.write("store", {"rounds": options.rounds, "load": settings, "rows": rows}))
+
+
+_SIZES = (("4k_us", 0), ("64m_gbs", 1))
+_TITLES = {"mithril": "**mithril**", "plain_files": "plain files", "sqlite": "SQLite", "diskcache": "diskcache"}
+
+
+def readme(rows: dict[str, Any]) -> str:
+    """The table of the README."""
+    lines = [
+        "| | 4 KiB put / get | 64 MiB put / get | gets that find something, eight processes on two cores |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, title in _TITLES.items():
+        row = rows[name]
+        small, large = (f"{row[f'put_{size}']:.{digits}f} / {row[f'get_{size}']:.{digits}f}" for size, digits in _SIZES)
+        lines.append(f"| {title} | {small} µs | {large} GB/s | {row['load']['hits_per_second'] // 1000} 000 a second |")
+    return "\n".join(lines)
 
 
 def put_seconds(store: Store, key: str, data: bytes) -> float:

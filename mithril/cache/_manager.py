@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from mithril.cache._working_folders import chosen_folder, files_below, make_priv
 
 if TYPE_CHECKING:
     from mithril.cache._inductor.layer import InductorLayer
-    from mithril.cache._remote.copy import RemoteTier
+    from mithril.cache._remote.copy import PullStats, PushStats, RemoteTier, SyncStats
 
 _TRITON_MANAGER = "mithril.cache._frameworks.triton_manager:MithrilCacheManager"
 _active: "CacheManager | None" = None
@@ -339,6 +339,31 @@ class CacheManager:
         if self.trust.policy == "require":
             raise UntrustedError("torch's artifacts carry no signature, and one is required")
         return load_torch_artifacts(blob)
+
+    def push(self, namespaces: Iterable[str] | None = None) -> "PushStats":
+        """Copy to the shared store what it lacks, of all layers or of these. Raises UnsupportedError without one,
+        StorageError when it cannot be listed."""
+        from mithril.cache._remote.copy import push
+
+        self._store_kernels()
+        return push(self.store, self.remote, namespaces)
+
+    def pull(self, namespaces: Iterable[str] | None = None) -> "PullStats":
+        """Copy from the shared store what is missing here, until the quota is reached. Raises as `push` does."""
+        from mithril.cache._remote.copy import warmup
+
+        return warmup(self.store, self.remote, namespaces)
+
+    def sync(self) -> "SyncStats":
+        """`pull`, then `push`."""
+        from mithril.cache._remote.copy import sync
+
+        self._store_kernels()
+        return sync(self.store, self.remote)
+
+    def warmup(self, namespaces: Iterable[str] | None = None) -> "PullStats":
+        """`pull`, before the first compiled call: then nothing is looked up one by one."""
+        return self.pull(namespaces)
 
     @property
     def remote(self) -> "RemoteTier":

@@ -292,6 +292,19 @@ def test_a_signed_bundle(tmp_path: Path) -> None:
     assert theirs.get_group("fx", "b") is None
 
 
+def test_in_bulk(tmp_path: Path) -> None:
+    url = str(tmp_path / "shared")
+    here, there = (CacheManager(CacheConfig(tmp_path / name, remote_url=url)) for name in ("here", "there"))
+    fill(here)
+    assert here.push(["kernel"]).records == 1
+    assert there.warmup().records == 1
+    there.tiers.put("pgo", "new", {"data": b"profile"})
+    assert here.sync().push.records == 1
+    assert there.sync().push.records == 1
+    assert here.pull(["pgo"]).records == 1
+    assert here.tiers.get("pgo", "new") == {"data": b"profile"}
+
+
 def test_a_shared_store_to_read_only(tmp_path: Path) -> None:
     config = CacheConfig(tmp_path / "cache", remote_url=str(tmp_path / "shared"), auto_push=True, remote_read_only=True)
     manager = CacheManager(config)

@@ -6,6 +6,7 @@ from benchmarks.codec.table import larger, readme
 from benchmarks.compile import table as compile_table
 from benchmarks.dcp.scenario import table
 from benchmarks.measure import RESULTS, ROOT
+from benchmarks.store import scenario as store_scenario
 
 
 def test_the_measured_table() -> None:
@@ -31,7 +32,9 @@ def test_the_compile_table() -> None:
 
 def test_what_is_said_of_the_store() -> None:
     results = json.loads((RESULTS / "store.json").read_text())
+    assert store_scenario.readme(results["rows"]) in (ROOT / "README.md").read_text()
     ours = results["rows"]["mithril"]
+    assert ours["load"]["worst_overrun_percent"] < 1
     assert ours["put_4k_us"] <= 30
     assert ours["get_4k_us"] <= 15
     assert min(ours["put_64m_gbs"], ours["get_64m_gbs"]) >= 1.5
