@@ -87,6 +87,8 @@ def run(call: Call, quiet: bool, arguments: tuple[str, ...]) -> int:
     }
     if call.as_json:
         write_json(fields)
+    elif not quiet and not fields["hits"] + fields["misses"]:
+        note("nothing was looked up: nothing was compiled, or the folder that torch works in had it all")
     elif not quiet:
         note(
             f"{fields['hits']} hits ({fields['remote_hits']} remote), {fields['misses']} misses, "

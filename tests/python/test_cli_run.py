@@ -57,7 +57,8 @@ def test_the_environment_of_the_command(tmp_path: Path) -> None:
     assert said["MITHRIL_CACHE_DIR"] == str(tmp_path / "other")
     assert said["MITHRIL_REMOTE_URL"] == str(tmp_path / "shared")
     assert (float(said["MITHRIL_MAX_SIZE_GB"]), said["OTHER"]) == (2, "kept")
-    assert done.stderr == "mithril: 0 hits (0 remote), 0 misses, 0.0 s saved\n"
+    assert done.stderr.startswith("mithril: nothing was looked up")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
