@@ -102,9 +102,12 @@ def test_stats_for_prometheus(filled: Path, tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_stats_over_http(ending: signal.Signals, filled: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mithril.cli", "cache", "stats", "--serve", "0"], stderr=subprocess.PIPE, text=True
+    # Where the tests run in the background, children are born with SIGINT ignored.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from mithril.cli import main; raise SystemExit(main(['cache', 'stats', '--serve', '0']))"
     )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     match = re.fullmatch(r"mithril: serving (http://127\.0\.0\.1:\d+)/metrics\n", process.stderr.readline())
     assert match

@@ -126,7 +126,11 @@ class FrameworkCacheManager:
         wanted = self.environment()
         if set_hf_home:
             wanted["HF_HOME"] = str(self.config.cache_dir / "huggingface")
-        added = {name: value for name, value in wanted.items() if chosen_folder(name) is None}
+        added = {
+            name: value
+            for name, value in wanted.items()
+            if os.environ.get(name) != value and chosen_folder(name) is None
+        }
         os.environ.update(added)
         return added
 
