@@ -431,3 +431,25 @@ def test_profiles_of_a_job_are_kept(hosts: MakeHost, tmp_path: Path) -> None:
     job = {"MITHRIL_CACHE_DIR": str(tmp_path / "cache"), "TORCH_COMPILE_JOB_ID": "job"}
     assert hosts(**job).run(program).layer("pgo").puts > 0
     assert hosts(**job).run(program).layer("pgo").hits == 1
+
+
+def test_all_remote_caches_of_torch_are_served(hosts: MakeHost, tmp_path: Path) -> None:
+    """Autotuning has no CPU kernels to tune, so its caches are asked as torch asks them."""
+    program = MODEL + (
+        "import torch._inductor.codecache\nfrom torch._inductor.remote_cache import create_cache\n"
+        "from mithril.cache import CacheConfig, CacheManager\nmanager = CacheManager(CacheConfig.from_env())\n"
+        "found = {}\n"
+        "for kind in ('FxGraph', 'AOTAutograd', 'Autotune', 'BundledAutotune', 'DynamoPGO'):\n"
+        "    for number in (1, 2):\n"  # of autotuning, what is tuned is in the name of the cache
+        "        cache = create_cache(f'id-{number}', False, '', f'Remote{kind}Cache')\n"
+        "        found[f'{kind} {number}'] = cache.get('key')\n"
+        "        cache.put('key', {'data': 'cGlja2xl', 'time_taken_ms': number, 'kind': kind})\n"
+        "report(manager, found=found)\n"
+    )
+    environment = {"MITHRIL_CACHE_DIR": str(tmp_path / "cache")}
+    assert set(hosts().run(program, **environment).found.values()) == {None}
+    report = hosts().run(program, **environment)
+    for kind in ("FxGraph", "AOTAutograd", "Autotune", "BundledAutotune", "DynamoPGO"):
+        for number in (1, 2):
+            assert report.found[f"{kind} {number}"] == {"data": "cGlja2xl", "time_taken_ms": number, "kind": kind}
+    assert {layer[0] for name, layer in report.layers.items() if name != "kernel"} == {2}
