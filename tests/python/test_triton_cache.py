@@ -21,6 +21,7 @@ from mithril.cache import _tiers
 from mithril.cache._content import ContentStore
 from mithril.cache._frameworks.triton_manager import MithrilCacheManager
 from mithril.cache._tiers import Tiers
+from tests.python.compiling import SERVED, Host
 
 MANAGER = "mithril.cache._frameworks.triton_manager:MithrilCacheManager"
 PROGRAM = """
@@ -251,3 +252,10 @@ def test_dumps_and_overrides_are_left_alone(tmp_path: Path, store: ContentStore,
     dump.put_group("add.json", {"add.json": dump.put("{}", "add.json")})
     assert get_override_manager("00").get_group("add.json") is None
     assert list(store.records()) == []
+
+
+def test_triton_without_a_device_does_not_break_torch(tmp_path: Path) -> None:
+    """torch 2.13 fails when bundled autotuning is on and Triton has no device: it is only turned on with one."""
+    report = Host(tmp_path / "host").run(SERVED, MITHRIL_CACHE_DIR=str(tmp_path / "cache"))
+    assert report.error < 1e-5
+    assert report.layer("fx").puts == 1

@@ -4,7 +4,7 @@ kernels through `kernels.py`, and keys that know the instruction set."""
 import base64
 import binascii
 import functools
-import importlib.util
+import importlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +39,7 @@ class InductorLayer:
         self._worker = worker
         self._undo: list[Callable[[], None]] = []
         self._missing: list[str] = []
+        self._has_looked_for_triton = False
         self.kernels: KernelLayer | None = None
 
     def install(self) -> None:
@@ -85,11 +86,26 @@ class InductorLayer:
 
         @functools.wraps(original)
         def init(key: Any, *arguments: Any, **named: Any) -> None:
+            self._bundle_autotuning()
             original(key, *arguments, **named)
             # Picking compiles probes on a fresh host, unless the kernel layer, which is there already, supplies them.
             key.cache_key_tag = f"{key.cache_key_tag};isa={pick_vec_isa()}"
 
         self._set(details, "__init__", init, own=True)
+
+    def _bundle_autotuning(self) -> None:
+        """Turn bundled autotuning on, before the first key is made, which it is part of: not earlier, as finding out
+        whether Triton has a device starts CUDA. Without one torch 2.13 fails on this switch."""
+        if self._has_looked_for_triton:
+            return
+        self._has_looked_for_triton = True
+        try:
+            from torch._inductor.runtime.autotune_cache import inductor_meta_from_config
+
+            if inductor_meta_from_config().get("backend_hash") is not None:
+                self._switch("torch._inductor.config", "bundled_autotune_remote_cache")
+        except Exception as error:
+            log().debug("autotuning is not bundled: %s", error)
 
     def _install_backends(self) -> None:
         from torch._inductor import remote_cache
@@ -107,9 +123,6 @@ class InductorLayer:
             self._set(cls, "backend_override_cls", backend, own=True)
         for module, attribute in _SWITCHES:
             self._switch(module, attribute)
-        # Without Triton there is nothing to tune, and torch 2.13 fails on this switch.
-        if importlib.util.find_spec("triton") is not None:
-            self._switch("torch._inductor.config", "bundled_autotune_remote_cache")
         self._forget_made_caches()
         self._undo.append(self._forget_made_caches)
 
@@ -126,6 +139,10 @@ class InductorLayer:
         entry = getattr(config, "_config", {}).get(attribute)
         if entry is not None and hasattr(entry, "default"):
             self._set(entry, "default", True)
+            # What this thread has made of its settings is made anew.
+            if hasattr(config, "_mark_get_dict_dirty") and hasattr(config, "_hash_dirty_var"):
+                config._mark_get_dict_dirty(attribute)
+                config._hash_dirty_var.set(True)
         elif hasattr(config, attribute):
             self._set(config, attribute, True)
         else:
