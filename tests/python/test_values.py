@@ -45,7 +45,7 @@ ENCODINGS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "encoded"), ENCODINGS, ids=lambda each: repr(each)[:40])
+@pytest.mark.parametrize(("value", "encoded"), ENCODINGS, ids=[encoded.decode()[:40] for _, encoded in ENCODINGS])
 def test_encodings(value: object, encoded: bytes) -> None:
     assert encode_value(value, "v") == encoded
     decoded = decode_value(encoded, "v")
