@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from mithril.cache._config import CacheConfig
-from mithril.cache._manager import CacheManager, CacheStats, active_manager
+from mithril.cache._manager import CacheManager, active_manager
+from mithril.cache._statistics import CacheStats
 
 __all__ = ["get_stats", "is_patched", "patch_inductor", "unpatch_inductor"]
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from mithril.cache._keys.explain import Difference, explain_miss
     from mithril.cache._keys.graph_key import GraphKey, graph_key
     from mithril.cache._keys.levels import Artifact, ArtifactLevel, best_artifact, can_use, put_artifact
-    from mithril.cache._manager import CacheManager, CacheStats, ScanResult
+    from mithril.cache._manager import CacheManager, ScanResult
     from mithril.cache._remote.copy import PullStats, PushStats, RemoteStats, RemoteTier, SyncStats
     from mithril.cache._remote.s3 import RemoteCacheConfig, S3RemoteCache
+    from mithril.cache._statistics import CacheStats
     from mithril.cache._tiers import LayerStats
     from mithril.cache._trust import Trust
 
@@ -68,7 +69,8 @@ _HOMES = {
     "_frameworks.framework": ("FrameworkCacheStats", "TreeResult"),
     "_keys.graph_key": ("GraphKey", "graph_key"),
     "_keys.levels": ("Artifact", "ArtifactLevel", "best_artifact", "can_use", "put_artifact"),
-    "_manager": ("CacheManager", "CacheStats", "ScanResult"),
+    "_manager": ("CacheManager", "ScanResult"),
+    "_statistics": ("CacheStats",),
     "_remote.copy": ("PullStats", "PushStats", "RemoteStats", "RemoteTier", "SyncStats"),
     "_remote.s3": ("RemoteCacheConfig", "S3RemoteCache"),
     "_frameworks.sglang": ("SglangCacheConfig", "SglangCacheManager"),

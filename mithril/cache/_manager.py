@@ -23,7 +23,8 @@ from mithril.cache._content import ContentStore, GcResult
 from mithril.cache._inductor.artifacts import load_torch_artifacts, save_torch_artifacts
 from mithril.cache._inductor.host import cpu_tag
 from mithril.cache._inductor.import_hook import ImportHook
-from mithril.cache._tiers import LayerStats, Tiers, log, warn
+from mithril.cache._statistics import CacheStats
+from mithril.cache._tiers import Tiers, log, warn
 from mithril.cache._trust import Trust
 from mithril.cache._working_folders import chosen_folder, files_below, make_private, oldest_beyond
 
@@ -46,58 +47,6 @@ class ScanResult:
 
     files_found: int
     total_size_bytes: int
-
-
-@dataclass(frozen=True)
-class CacheStats:
-    """What a cache holds and what it has done."""
-
-    root_dir: Path
-    max_size_bytes: int
-    size_bytes: int
-    """Of the store; the folders that torch and Triton work in are not in it (`scan` counts them)."""
-    objects: int
-    records: int
-    quarantined: int
-    layers: dict[str, LayerStats]
-    """By layer (fx, aot, kernel, triton, …), of this process."""
-    total: dict[str, LayerStats]
-    """The same of all processes that used this root, as of their end, and of this one so far."""
-
-    @property
-    def hits(self) -> int:
-        """Groups found by this process."""
-        return sum(layer.hits for layer in self.layers.values())
-
-    @property
-    def misses(self) -> int:
-        """Groups not found by this process."""
-        return sum(layer.misses for layer in self.layers.values())
-
-    @property
-    def seconds_saved(self) -> float:
-        """Compiling that this process did not do, as long as it took whoever did it."""
-        return _statistics.seconds_saved(self.layers)
-
-    @property
-    def utilization(self) -> float:
-        """Size over quota."""
-        return self.size_bytes / self.max_size_bytes
-
-    @property
-    def total_hits(self) -> int:
-        """Groups found by all processes."""
-        return sum(layer.hits for layer in self.total.values())
-
-    @property
-    def lru_entry_count(self) -> int:
-        """Records in the store."""
-        return self.records
-
-    @property
-    def lru_size_bytes(self) -> int:
-        """Bytes in the store."""
-        return self.size_bytes
 
 
 class CacheManager:

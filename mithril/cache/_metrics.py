@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mithril._errors import StorageError
 from mithril.cache import _statistics
-from mithril.cache._manager import CacheStats
+from mithril.cache._statistics import CacheStats
 from mithril.cache._tiers import LayerStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

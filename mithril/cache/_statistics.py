@@ -1,17 +1,72 @@
-"""Hits and misses of all processes that used a root, in one small file of JSON. Only numbers for people: where two
-processes end at once and the file system has no locks, one of them may be lost."""
+"""What a cache holds and has done.
+
+Hits and misses of all processes that used a root are in one small file of JSON. They are only numbers for people: where
+two processes end at once and the file system has no locks, those of one may be lost.
+"""
 
 import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from mithril.cache._tiers import LayerStats, Tiers, log
 
 _MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What a cache holds and what it has done."""
+
+    root_dir: Path
+    max_size_bytes: int
+    size_bytes: int
+    """Of the store; the folders that torch and Triton work in are not in it (`scan` counts them)."""
+    objects: int
+    records: int
+    quarantined: int
+    layers: dict[str, LayerStats]
+    """By layer (fx, aot, kernel, triton, …), of this process."""
+    total: dict[str, LayerStats]
+    """The same of all processes that used this root, as of their end, and of this one so far."""
+
+    @property
+    def hits(self) -> int:
+        """Groups found by this process."""
+        return sum(layer.hits for layer in self.layers.values())
+
+    @property
+    def misses(self) -> int:
+        """Groups not found by this process."""
+        return sum(layer.misses for layer in self.layers.values())
+
+    @property
+    def seconds_saved(self) -> float:
+        """Compiling that this process did not do, as long as it took whoever did it."""
+        return seconds_saved(self.layers)
+
+    @property
+    def utilization(self) -> float:
+        """Size over quota."""
+        return self.size_bytes / self.max_size_bytes
+
+    @property
+    def total_hits(self) -> int:
+        """Groups found by all processes."""
+        return sum(layer.hits for layer in self.total.values())
+
+    @property
+    def lru_entry_count(self) -> int:
+        """Records in the store."""
+        return self.records
+
+    @property
+    def lru_size_bytes(self) -> int:
+        """Bytes in the store."""
+        return self.size_bytes
 
 
 def seconds_saved(layers: Mapping[str, LayerStats]) -> float:

@@ -13,8 +13,8 @@ from mithril.cli._output import bytes_text, note, seconds_text, write_fields, wr
 
 if TYPE_CHECKING:
     from mithril.cache._content import ContentStore
-    from mithril.cache._manager import CacheStats
     from mithril.cache._record import Record
+    from mithril.cache._statistics import CacheStats
 
 
 @command("stats")

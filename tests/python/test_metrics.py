@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mithril import StorageError
-from mithril.cache._manager import CacheStats
 from mithril.cache._metrics import BY_LAYER, OF_THE_CACHE, prometheus_text, write_metrics
+from mithril.cache._statistics import CacheStats
 from mithril.cache._tiers import LayerStats
 
 ODD = 'a"b\\c\nd'

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,7 @@ class FrameworkCacheStats:
     misses: int
 
 
-class FrameworkCacheManager:
+class FrameworkCacheManager(ABC):
     """Base of `VllmCacheManager` and `SglangCacheManager`."""
 
     framework: ClassVar[str]
@@ -103,13 +104,13 @@ class FrameworkCacheManager:
         assert self.tiers.store is not None
         self.store: ContentStore = self.tiers.store
 
+    @abstractmethod
     def environment(self) -> dict[str, str]:
         """Variables of the framework's current releases, with the folders below `cache_dir` that they should name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trees(self) -> dict[str, Path]:
         """The trees to capture and restore, by name: where the variables say now, or would say."""
-        raise NotImplementedError
 
     def set_environment(self, *, set_hf_home: bool = False) -> dict[str, str]:
         """Set the variables that are not set yet, for this process and its children; returns those.

@@ -28,7 +28,6 @@ _SWITCHES = (
     ("torch._inductor.config", "autotune_remote_cache"),
     ("torch._dynamo.config", "automatic_dynamic_remote_pgo"),
 )
-NAMESPACES = (*_CLASSES.values(), "kernel")
 
 
 class InductorLayer:
