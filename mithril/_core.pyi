@@ -239,3 +239,133 @@ class ObjectStore:
     def gc(self) -> Removed:
         """Remove old temporary and quarantined files, strays and empty folders; evict to the quota; count anew."""
     def clear(self) -> None: ...
+
+# --- dedup: texts in memory ---
+
+class Texts:
+    """Texts that can be asked for by their number, from any thread."""
+
+    def __len__(self) -> int: ...
+    def text(self, i: int) -> str: ...
+
+def texts_from_list(texts: Sequence[str | None]) -> Texts: ...
+def texts_from_arrow(chunks: list[tuple[Buffer, Buffer | None, Buffer | None, int, int, bool]]) -> Texts:
+    """Of each chunk: offsets, data, validity, first row, rows, and whether offsets have 64 bits. Nothing is copied."""
+
+class DedupOptions:
+    """Checked options; `bands` 0 lets them be chosen."""
+
+    def __init__(
+        self,
+        *,
+        threshold: float,
+        permutations: int,
+        ngram_size: int,
+        bands: int,
+        rows: int,
+        measure: str,
+        verify: bool,
+        clusters: str,
+        form: str,
+        fold_case: bool,
+        ignore_punctuation: bool,
+        empty: str,
+        seed: int,
+        threads: int,
+    ) -> None: ...
+    @property
+    def bands(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def permutations(self) -> int: ...
+    def candidate_probability(self, similarity: float) -> float:
+        """That a pair of this Jaccard similarity agrees in a band."""
+
+def deduplicate(
+    texts: Texts,
+    options: DedupOptions,
+    order: NDArray[np.uint32] | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[NDArray[np.uint32], NDArray[np.float32], dict[str, int]]:
+    """Of each document, the kept one that explains its removal (0xffffffff: it is kept) and their similarity."""
+
+def sketch(
+    texts: Texts, options: DedupOptions, start: int, stop: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint64], NDArray[np.bool_]]:
+    """Keys [n, bands], digests [n, permutations / 2], hashes [n, 2] and emptiness [n] of some of the texts."""
+
+def sizes_and_hashes(texts: Texts, threads: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Bytes [n] and 128-bit XXH3 [n, 2] of the texts."""
+
+def compare_pairs(
+    texts_a: Texts, texts_b: Texts, a: NDArray[np.uint32], b: NDArray[np.uint32], options: DedupOptions
+) -> NDArray[np.float32]:
+    """Exact similarity of texts_a[a[i]] to texts_b[b[i]]."""
+
+def similarity(a: str, b: str, options: DedupOptions) -> float: ...
+def estimate(a: str, b: str, options: DedupOptions) -> float: ...
+
+# --- dedup: indexes ---
+
+class FetchedTexts(Texts):
+    """Texts that `fetch(number)` gives one by one."""
+
+    def __init__(self, fetch: Callable[[int], str], count: int) -> None: ...
+
+_Removals = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8], int, dict[str, int]]
+
+class DedupIndex:
+    """Documents in segments, in memory and in mapped files; numbered in the order in which they were added."""
+
+    def __init__(self, options: DedupOptions, *, store_texts: bool) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def seen(self) -> int:
+        """Texts given so far."""
+    @property
+    def left_out(self) -> int:
+        """(document, band) pairs that are missing because a bucket was full."""
+    @property
+    def ids_are_texts(self) -> bool: ...
+    def add(self, texts: Texts, ids: NDArray[np.int64] | list[str] | None) -> None: ...
+    def query(
+        self, texts: Texts, known: Texts | None
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.float32]]:
+        """Where the matches of each text begin, and one end more; their numbers; their similarities."""
+    def deduplicate(self, texts: Texts, ids: NDArray[np.int64] | list[str] | None, known: Texts | None) -> _Removals:
+        """Of each text the number that explains its removal (0xffffffff: kept), the similarity, whether it is empty;
+        the texts given before; counts."""
+    def remove_known(self, texts: Texts, known: Texts | None) -> _Removals: ...
+    def ids(self, numbers: NDArray[np.uint32]) -> Any:
+        """int64, or a list of str."""
+    def merge(self, other: DedupIndex) -> None: ...
+    def attach(self, path: str, *, mapped: bool) -> None: ...
+    def save(self, path: str) -> None: ...
+    def check(self) -> None: ...
+
+def index_parameters(path: str) -> dict[str, Any]:
+    """What a saved index was made with, by the names of DedupConfig, and `store_texts`."""
+
+def estimate_digests(a: NDArray[np.uint8], b: NDArray[np.uint8], options: DedupOptions) -> NDArray[np.float32]:
+    """Of row i of both."""
+
+class BloomIndex:
+    """A blocked Bloom filter a band."""
+
+    def __init__(self, options: DedupOptions, *, expected_documents: int, false_positive_rate: float) -> None: ...
+    @staticmethod
+    def load(path: str, *, threads: int) -> BloomIndex: ...
+    def __len__(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def false_positive_rate(self) -> float:
+        """At present."""
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    def query(self, texts: Texts) -> NDArray[np.uint8]:
+        """0 new, 1 known, 2 without words."""
+    def deduplicate(self, texts: Texts) -> NDArray[np.uint8]: ...
+    def merge(self, other: BloomIndex) -> None: ...
+    def save(self, path: str) -> None: ...

@@ -12,6 +12,8 @@ COLUMNS = ("folder", "may include", "only user of")
 THIRD_PARTY = {
     "zstd": re.compile(r"(zstd|zdict)(_errors)?\.h"),
     "oneTBB": re.compile(r"(oneapi/)?tbb/.*"),
+    "simdjson": re.compile(r"simdjson\.h"),
+    "utf8proc": re.compile(r"utf8proc\.h"),
     "xxHash": re.compile(r"xxh(ash|3)\.h"),
     "pybind11": re.compile(r"pybind11/.*|Python\.h"),
     "torch": re.compile(r"(torch|ATen|c10)/.*"),

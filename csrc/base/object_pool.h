@@ -10,6 +10,11 @@ template <class T>
 class ObjectPool {
  public:
   std::shared_ptr<T> take() {
+    return take([] { return std::make_unique<T>(); });
+  }
+  // make() gives a new one, as a unique_ptr, when none is free.
+  template <class Make>
+  std::shared_ptr<T> take(Make make) {
     std::unique_ptr<T> object;
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -18,7 +23,7 @@ class ObjectPool {
         free_.pop_back();
       }
     }
-    if (!object) object = std::make_unique<T>();
+    if (!object) object = make();
     return std::shared_ptr<T>(object.release(), [this](T* t) {
       std::unique_ptr<T> owned(t);
       std::lock_guard<std::mutex> lock(mutex_);

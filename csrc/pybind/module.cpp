@@ -7,4 +7,8 @@ PYBIND11_MODULE(_core, m) {
   mithril::bind_writer(m);
   mithril::bind_reader(m);
   mithril::bind_store(m);
+  mithril::bind_dedup(m);
+  mithril::bind_dedup_index(m);
+  mithril::bind_dedup_pairs(m);
+  mithril::bind_dedup_files(m);
 }

@@ -8,5 +8,9 @@ void bind_base(pybind11::module_& m);
 void bind_writer(pybind11::module_& m);
 void bind_reader(pybind11::module_& m);
 void bind_store(pybind11::module_& m);
+void bind_dedup(pybind11::module_& m);
+void bind_dedup_index(pybind11::module_& m);
+void bind_dedup_pairs(pybind11::module_& m);
+void bind_dedup_files(pybind11::module_& m);
 
 }  // namespace mithril

@@ -1,0 +1,387 @@
+#include "csrc/dedup/deduplicate.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <numeric>
+
+#include "csrc/base/checksum.h"
+#include "csrc/base/error.h"
+#include "csrc/base/object_pool.h"
+#include "csrc/base/parallel.h"
+#include "csrc/dedup/band_table.h"
+#include "csrc/dedup/batch.h"
+#include "csrc/dedup/exact_table.h"
+#include "csrc/dedup/similarity.h"
+#include "csrc/dedup/sketcher.h"
+
+namespace mithril::dedup {
+
+namespace {
+
+constexpr uint32_t kTask = 64;  // documents that one thread takes at a time
+constexpr uint32_t kAhead = 8;  // documents whose slots are fetched before they are looked at
+
+// Memory of one thread.
+struct Worker {
+  explicit Worker(const Sketcher& sketcher) : sketch(sketcher.scratch()), comparer(sketcher.rules()) {}
+  Sketcher::ScratchPointer sketch;
+  Comparer comparer;
+  std::string text_a, text_b;
+  std::vector<uint32_t> candidates, ends;  // of a task's documents, one after another
+};
+
+struct Counts {
+  std::atomic<uint64_t> bytes{0}, candidates{0}, verified{0}, accepted{0};
+};
+
+class Job {
+ public:
+  Job(const Texts& texts, const DedupOptions& options, const std::vector<uint32_t>& order)
+      : texts_(texts), options_(options), order_(order), sketcher_(options.rules, options.shape),
+        bands_(static_cast<uint64_t>(options.shape.bands)), digest_bytes_(sketcher_.digest_bytes()),
+        least_agreement_(least_agreement(options)), exact_(texts.count()), digests_(texts.count() * digest_bytes_),
+        batch_(options.shape.bands, digest_bytes_), batch_table_(options.shape.bands) {
+    const uint64_t n = texts.count();
+    for (uint64_t b = 0; b < bands_; b++) tables_.emplace_back(n);
+    result_.removed_by.assign(n, kNone);
+    result_.similarity.assign(n, 0);
+    empty_.resize(n);
+    entries_.reserve(n);
+  }
+
+  DedupResult run(const Progress& progress) {
+    const uint64_t n = texts_.count();
+    for (uint64_t done = 0; done < n; done += batch_.count) {
+      batch_.count = static_cast<uint32_t>(std::min<uint64_t>(kBatch, n - done));
+      for (uint32_t i = 0; i < batch_.count; i++)
+        batch_.documents[i] = order_.empty() ? static_cast<uint32_t>(done + i) : order_[done + i];
+      match_batch();
+      if (progress) progress("match", done + batch_.count, n);
+    }
+    if (options_.clusters == Clusters::kComponents) name_components();
+    settle_exact_duplicates();
+    DedupStats& stats = result_.stats;
+    stats.documents = n, stats.bytes = counts_.bytes;
+    stats.candidate_pairs = counts_.candidates, stats.verified_pairs = counts_.verified;
+    stats.accepted_pairs = counts_.accepted;
+    return std::move(result_);
+  }
+
+ private:
+  bool star() const { return options_.clusters == Clusters::kStar; }
+  const uint32_t* keys(uint32_t place) const { return &batch_.keys[place * bands_]; }
+  const uint8_t* digests(uint32_t place) const { return &batch_.digests[place * digest_bytes_]; }
+
+  std::string_view text(uint32_t document, std::string& scratch) const { return texts_.text(document, scratch); }
+
+  std::shared_ptr<Worker> take_worker() {
+    return workers_.take([this] { return std::make_unique<Worker>(sketcher_); });
+  }
+
+  // body(first, last, worker) for pieces of the batch, in parallel.
+  template <class Body>
+  void each_task(Body body) {
+    parallel_for((batch_.count + kTask - 1) / kTask, options_.threads, [&](size_t task) {
+      const auto worker = take_worker();
+      const auto first = static_cast<uint32_t>(task) * kTask;
+      body(first, std::min(first + kTask, batch_.count), *worker);
+    });
+  }
+
+  void match_batch() {
+    each_task([this](uint32_t first, uint32_t last, Worker& worker) { hash_texts(first, last, worker); });
+    set_exact_duplicates_apart();
+    each_task([this](uint32_t first, uint32_t last, Worker& worker) {
+      sketch(first, last, worker);
+      look_up(first, last, worker);
+      match(first, last, worker);
+    });
+    match_within();
+    enter();
+  }
+
+  void hash_texts(uint32_t first, uint32_t last, Worker& worker) {
+    uint64_t bytes = 0;
+    for (uint32_t i = first; i < last; i++) {
+      const std::string_view t = text(batch_.documents[i], worker.text_a);
+      batch_.hashes[i] = xxh3_128(t.data(), t.size());
+      bytes += t.size();
+    }
+    counts_.bytes += bytes;
+  }
+
+  void set_exact_duplicates_apart() {
+    for (uint32_t i = 0; i < batch_.count; i++) {
+      if (i + kAhead < batch_.count) exact_.prefetch(batch_.hashes[i + kAhead]);
+      const uint32_t document = batch_.documents[i], of = exact_.add(batch_.hashes[i], document);
+      batch_.states[i] = of == document ? Batch::State::kLive : Batch::State::kExactDuplicate;
+      batch_.removed_by[i] = kNone;
+      if (of != document) remove(document, of, 1), result_.stats.exact_duplicates++;
+    }
+  }
+
+  void sketch(uint32_t first, uint32_t last, Worker& worker) {
+    for (uint32_t i = first; i < last; i++) {
+      if (batch_.states[i] != Batch::State::kLive) continue;
+      const uint32_t document = batch_.documents[i];
+      uint32_t* keys = &batch_.keys[i * bands_];
+      try {
+        if (!sketcher_.sketch(text(document, worker.text_a), *worker.sketch, keys, &batch_.digests[i * digest_bytes_]))
+          batch_.states[i] = Batch::State::kEmpty;
+      } catch (const Error& error) {
+        throw Error(error.kind(), "document " + std::to_string(document) + ": " + error.what());
+      }
+      for (uint64_t b = 0; b < bands_; b++) tables_[b].prefetch(keys[b]);
+    }
+  }
+
+  // Gathers the entries that agree in a band with each document of the task.
+  void look_up(uint32_t first, uint32_t last, Worker& worker) {
+    std::vector<uint32_t>& all = worker.candidates;
+    all.clear(), worker.ends.clear();
+    for (uint32_t i = first; i < last; i++) {
+      const size_t begin = all.size();
+      if (batch_.states[i] == Batch::State::kLive)
+        for (uint64_t b = 0; b < bands_; b++) {
+          const size_t before = all.size();
+          tables_[b].find(keys(i)[b], [&](uint32_t entry) {
+            all.push_back(entry);
+            __builtin_prefetch(&digests_[entry * digest_bytes_]);
+          });
+          batch_.held[i * bands_ + b] = static_cast<uint8_t>(all.size() - before);
+        }
+      const auto from = all.begin() + static_cast<std::ptrdiff_t>(begin);
+      std::sort(from, all.end());
+      all.erase(std::unique(from, all.end()), all.end());
+      worker.ends.push_back(static_cast<uint32_t>(all.size()));
+    }
+    counts_.candidates += all.size();
+  }
+
+  void match(uint32_t first, uint32_t last, Worker& worker) {
+    size_t at = 0;
+    for (uint32_t i = first; i < last; i++) {
+      const size_t end = worker.ends[i - first];
+      batch_.edges[i].clear();
+      bool set = false;
+      for (; at < end; at++) {
+        const uint32_t entry = worker.candidates[at];
+        if (!star() && connected(batch_.edges[i], entry)) continue;
+        if (!near(i, entries_[entry], &digests_[entry * digest_bytes_], set, worker, &batch_.similarity[i])) continue;
+        if (star()) {
+          batch_.removed_by[i] = entry;
+          break;
+        }
+        batch_.edges[i].push_back(entry);
+      }
+      at = end;
+    }
+  }
+
+  // Whether document `place` of the batch is near another; `set` says whether the worker's comparer holds it already.
+  bool near(uint32_t place, uint32_t document, const uint8_t* of_document, bool& set, Worker& worker, float* similarity) {
+    if (!options_.verify) {
+      const double estimate = sketcher_.estimate(digests(place), of_document);
+      *similarity = static_cast<float>(estimate);
+      if (estimate < options_.threshold) return false;
+    } else {
+      if (sketcher_.agreement(digests(place), of_document) < least_agreement_) return false;
+      if (!set) worker.comparer.set(text(batch_.documents[place], worker.text_a)), set = true;
+      counts_.verified.fetch_add(1, std::memory_order_relaxed);
+      double exact;
+      if (!worker.comparer.reaches(text(document, worker.text_b), options_.measure, options_.threshold, &exact))
+        return false;
+      *similarity = static_cast<float>(exact);
+    }
+    counts_.accepted.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+
+  // In order: each document against those of its batch before it.
+  void match_within() {
+    batch_table_.clear();
+    const auto worker = take_worker();
+    std::vector<uint32_t>& candidates = worker->candidates;
+    entered_.clear();
+    for (uint32_t i = 0; i < batch_.count; i++) {
+      const uint32_t document = batch_.documents[i];
+      if (batch_.states[i] == Batch::State::kEmpty) {
+        empty_[document] = true, result_.stats.empty++;
+        if (options_.empty == Empty::kRemove) result_.removed_by[document] = document;
+      }
+      if (batch_.states[i] != Batch::State::kLive) continue;
+      if (batch_.removed_by[i] != kNone) {
+        remove(document, entries_[batch_.removed_by[i]], batch_.similarity[i]);
+        continue;
+      }
+      candidates.clear();
+      for (uint64_t b = 0; b < bands_; b++) {
+        uint8_t& held = batch_.held[i * bands_ + b];
+        const uint32_t within =
+            batch_table_.find(b, batch_.keys.data(), keys(i)[b], [&](uint32_t place) { candidates.push_back(place); });
+        held = static_cast<uint8_t>(std::min(kMaxPerKey, held + within));
+      }
+      std::sort(candidates.begin(), candidates.end());
+      candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+      counts_.candidates += candidates.size();
+      if (!match_with(i, candidates, *worker)) keep(i);
+    }
+  }
+
+  // Whether document `place` goes, because one of `candidates`, places of the batch, stays.
+  bool match_with(uint32_t place, const std::vector<uint32_t>& candidates, Worker& worker) {
+    const uint32_t document = batch_.documents[place];
+    const auto own_entry = static_cast<uint32_t>(entries_.size());
+    if (!star()) {
+      parents_.push_back(own_entry);
+      for (uint32_t entry : batch_.edges[place]) join(entry, own_entry);
+    }
+    bool set = false;
+    for (uint32_t other : candidates) {
+      const uint32_t of = batch_.documents[other], entry = batch_entries_[other];
+      if (!star() && root(entry) == root(own_entry)) continue;
+      float similarity;
+      if (!near(place, of, digests(other), set, worker, &similarity)) continue;
+      if (star()) {
+        remove(document, of, similarity);
+        return true;
+      }
+      join(entry, own_entry);
+    }
+    return false;
+  }
+
+  void keep(uint32_t place) {
+    const uint64_t entry = entries_.size();
+    batch_entries_[place] = static_cast<uint32_t>(entry);
+    entries_.push_back(batch_.documents[place]);
+    std::copy_n(digests(place), digest_bytes_, &digests_[entry * digest_bytes_]);
+    entered_.push_back(place);
+    for (uint64_t b = 0; b < bands_; b++) {
+      if (batch_.held[place * bands_ + b] >= kMaxPerKey)
+        result_.stats.full_buckets++;
+      else
+        batch_table_.insert(b, batch_.keys.data(), place);
+    }
+  }
+
+  // What stays goes into the tables, each table in order.
+  void enter() {
+    const size_t groups = std::min<size_t>(bands_, 4);
+    parallel_for(groups, options_.threads, [&](size_t group) {
+      for (size_t k = 0; k < entered_.size(); k++) {
+        if (k + kAhead < entered_.size())
+          for (uint64_t b = group; b < bands_; b += groups) tables_[b].prefetch(keys(entered_[k + kAhead])[b]);
+        const uint32_t place = entered_[k];
+        for (uint64_t b = group; b < bands_; b += groups)
+          if (batch_.held[place * bands_ + b] < kMaxPerKey) tables_[b].insert(keys(place)[b], batch_entries_[place]);
+      }
+    });
+  }
+
+  void remove(uint32_t document, uint32_t of, float similarity) {
+    result_.removed_by[document] = of, result_.similarity[document] = similarity;
+  }
+
+  // --- components: a forest over the entries, whose roots are the first of their component -----------------------------
+
+  uint32_t root(uint32_t entry) const {
+    while (parents_[entry] != entry) entry = parents_[entry];
+    return entry;
+  }
+  void join(uint32_t a, uint32_t b) {
+    a = root(a), b = root(b);
+    if (a == b) return;
+    parents_[std::max(a, b)] = std::min(a, b);
+  }
+  bool connected(const std::vector<uint32_t>& edges, uint32_t entry) const {
+    return std::any_of(edges.begin(), edges.end(), [&](uint32_t other) { return root(other) == root(entry); });
+  }
+
+  void name_components() {
+    std::vector<uint32_t> removed;
+    for (uint32_t entry = 0; entry < entries_.size(); entry++) {
+      parents_[entry] = parents_[parents_[entry]];  // parents come before: theirs is the root by now
+      if (parents_[entry] != entry) removed.push_back(entry);
+    }
+    parallel_for((removed.size() + kTask - 1) / kTask, options_.threads, [&](size_t task) {
+      const auto worker = take_worker();
+      for (size_t i = task * kTask; i < std::min(removed.size(), (task + 1) * kTask); i++) {
+        const uint32_t entry = removed[i], kept = parents_[entry];
+        remove(entries_[entry], entries_[kept], similarity_of(entry, kept, *worker));
+      }
+    });
+  }
+
+  float similarity_of(uint32_t entry, uint32_t kept, Worker& worker) const {
+    if (!options_.verify)
+      return static_cast<float>(sketcher_.estimate(&digests_[entry * digest_bytes_], &digests_[kept * digest_bytes_]));
+    worker.comparer.set(text(entries_[entry], worker.text_a));
+    const Overlap o = worker.comparer.compare(text(entries_[kept], worker.text_b));
+    return static_cast<float>(options_.measure == Measure::kJaccard ? o.jaccard() : o.containment_of_a());
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------------
+
+  // What equals a removed document goes for the same reason; empty texts equal nothing.
+  void settle_exact_duplicates() {
+    for (uint64_t i = 0; i < texts_.count(); i++) {
+      const uint32_t of = result_.removed_by[i];
+      if (of == kNone || of == i) continue;
+      if (empty_[of]) {
+        result_.stats.empty++, result_.stats.exact_duplicates--;
+        result_.removed_by[i] = options_.empty == Empty::kRemove ? static_cast<uint32_t>(i) : kNone;
+        result_.similarity[i] = 0;
+        continue;
+      }
+      if (result_.removed_by[of] != kNone)
+        result_.similarity[i] = result_.similarity[of], result_.removed_by[i] = result_.removed_by[of];
+    }
+  }
+
+  const Texts& texts_;
+  const DedupOptions& options_;
+  const std::vector<uint32_t>& order_;
+  Sketcher sketcher_;
+  uint64_t bands_, digest_bytes_;
+  int least_agreement_;
+  ExactTable exact_;
+  std::vector<BandTable> tables_;
+  std::vector<uint32_t> entries_;  // documents that stand in the tables, most preferred first
+  ZeroedArray<uint8_t> digests_;   // of the entries
+  std::vector<uint32_t> parents_;  // components: of each entry
+  Batch batch_;
+  BatchTable batch_table_;
+  std::vector<uint32_t> batch_entries_ = std::vector<uint32_t>(kBatch);  // of those that stay
+  std::vector<uint32_t> entered_;                                        // their places
+  ObjectPool<Worker> workers_;
+  std::vector<bool> empty_;
+  Counts counts_;
+  DedupResult result_;
+};
+
+}  // namespace
+
+int least_agreement(const DedupOptions& options) {
+  if (options.measure == Measure::kContainment) return 0;
+  const double permutations = options.shape.permutations;
+  const double share = options.threshold + (1 - options.threshold) / 16;
+  const double deviation = std::sqrt(share * (1 - share) / permutations);
+  return std::max(0, static_cast<int>(std::ceil(permutations * (share - 3.1 * deviation))));
+}
+
+DedupResult deduplicate(const Texts& texts, const DedupOptions& options, const std::vector<uint32_t>& order,
+                        const Progress& progress) {
+  check(options.rules), check(options.shape);
+  if (!(options.threshold > 0 && options.threshold <= 1))
+    throw_invalid("threshold " + std::to_string(options.threshold) + " is not within 0 to 1, 0 excluded");
+  if (texts.count() >= kNone) throw_invalid(std::to_string(texts.count()) + " documents are more than 4294967294");
+  if (!order.empty() && order.size() != texts.count())
+    throw_invalid("order has " + std::to_string(order.size()) + " entries for " + std::to_string(texts.count()) + " documents");
+  return Job(texts, options, order).run(progress);
+}
+
+}  // namespace mithril::dedup

@@ -1,0 +1,44 @@
+// Which text came first among equal ones, by the 128-bit XXH3 of the bytes.
+#pragma once
+#include <cstdint>
+
+#include "csrc/base/bytes.h"
+#include "csrc/dedup/zeroed_array.h"
+
+namespace mithril::dedup {
+
+class ExactTable {
+ public:
+  // At most `capacity` different hashes: 30 bytes each.
+  explicit ExactTable(uint64_t capacity) : slots_(capacity + capacity / 2 + 1) {}
+
+  void prefetch(const Hash128& hash) const { __builtin_prefetch(&slots_[place_of(hash)]); }
+
+  // The id of the first text of this hash: `id`, when there was none.
+  uint32_t add(const Hash128& hash, uint32_t id) {
+    uint64_t i = place_of(hash);
+    for (;; i = i + 1 == slots_.size() ? 0 : i + 1) {
+      Slot& slot = slots_[i];
+      if (slot.id == 0) {
+        slot = {static_cast<uint32_t>(hash.low), static_cast<uint32_t>(hash.low >> 32), static_cast<uint32_t>(hash.high),
+                static_cast<uint32_t>(hash.high >> 32), id + 1};
+        return id;
+      }
+      if (slot.a == static_cast<uint32_t>(hash.low) && slot.b == static_cast<uint32_t>(hash.low >> 32) &&
+          slot.c == static_cast<uint32_t>(hash.high) && slot.d == static_cast<uint32_t>(hash.high >> 32))
+        return slot.id - 1;
+    }
+  }
+
+ private:
+  struct Slot {
+    uint32_t a, b, c, d, id;  // id and 1, so that 0 is none
+  };
+  uint64_t place_of(const Hash128& hash) const {
+    return static_cast<uint64_t>(static_cast<unsigned __int128>(hash.high) * slots_.size() >> 64);
+  }
+
+  ZeroedArray<Slot> slots_;
+};
+
+}  // namespace mithril::dedup

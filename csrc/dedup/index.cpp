@@ -1,0 +1,353 @@
+#include "csrc/dedup/index.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "csrc/base/checked.h"
+#include "csrc/base/file.h"
+#include "csrc/base/parallel.h"
+#include "csrc/dedup/batch_segment.h"
+#include "csrc/dedup/index_finder.h"
+#include "csrc/dedup/mapped_file.h"
+
+namespace mithril::dedup {
+
+Index::Index(const DedupOptions& options, bool stores_texts)
+    : options_(options), stores_texts_(stores_texts), sketcher_(options.rules, options.shape) {
+  if (options.clusters != Clusters::kStar) throw_invalid("clusters: an index removes by star only");
+}
+
+Index::State Index::now() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return state_;
+}
+
+void Index::set(State state) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::swap(state_, state);
+}
+
+uint64_t Index::left_out() const {
+  uint64_t count = 0;
+  for (const Part& part : now().parts) count += part.segment->left_out();
+  return count;
+}
+
+// ---- what is asked ----
+
+void Index::check_known(const State& state, const Texts* known) const {
+  if (!options_.verify || stores_texts_) return;
+  if (!known)
+    throw_invalid("known: the index does not store texts, so exact verification needs them; or take verify=False");
+  if (known->count() != state.documents)
+    throw_invalid("known: " + std::to_string(known->count()) + " texts, the index has " +
+                  std::to_string(state.documents) + " documents");
+}
+
+static void add_to(DedupStats& sum, const DedupStats& stats) {
+  sum.exact_duplicates += stats.exact_duplicates, sum.candidate_pairs += stats.candidate_pairs;
+  sum.verified_pairs += stats.verified_pairs, sum.accepted_pairs += stats.accepted_pairs;
+  sum.full_buckets += stats.full_buckets;
+}
+
+IndexMatches Index::query(const Texts& texts, const Texts* known) const {
+  State state = now();
+  check_known(state, known);
+  BatchSketches sketches(texts, sketcher_, options_.threads);
+  uint64_t n = texts.count(), shares = ceil_div(n, kTextsPerShare);
+  std::vector<std::vector<IndexMatch>> found(shares);
+  IndexMatches result;
+  result.offsets.resize(n + 1);
+  parallel_for(shares, options_.threads, [&](size_t share) {
+    IndexFinder finder(state.parts, sketcher_, options_, known);
+    std::string scratch;
+    for (uint64_t i = share * kTextsPerShare; i < std::min(n, (share + 1) * kTextsPerShare); i++) {
+      size_t before = found[share].size();
+      if (!sketches.empty[i]) finder.all(texts.text(i, scratch), sketches, i, found[share]);
+      result.offsets[i + 1] = found[share].size() - before;
+    }
+  });
+  for (uint64_t i = 0; i < n; i++) result.offsets[i + 1] += result.offsets[i];
+  for (const std::vector<IndexMatch>& matches : found)
+    for (const IndexMatch& match : matches)
+      result.numbers.push_back(match.number), result.similarities.push_back(match.similarity);
+  return result;
+}
+
+IndexRemovals Index::find_known(const State& state, const Texts& texts, const BatchSketches& sketches,
+                                const Texts* known) const {
+  uint64_t n = texts.count();
+  IndexRemovals result{std::vector<uint32_t>(n, kNone), std::vector<float>(n), sketches.empty, 0, {}};
+  result.stats.documents = n;
+  std::vector<DedupStats> stats(ceil_div(n, kTextsPerShare));
+  parallel_for(stats.size(), options_.threads, [&](size_t share) {
+    IndexFinder finder(state.parts, sketcher_, options_, known);
+    std::string scratch;
+    for (uint64_t i = share * kTextsPerShare; i < std::min(n, (share + 1) * kTextsPerShare); i++) {
+      finder.stats.bytes += sketches.bytes[i], finder.stats.empty += sketches.empty[i];
+      if (sketches.empty[i]) continue;
+      IndexMatch match = finder.first(texts.text(i, scratch), sketches, i);
+      result.removed_by[i] = match.number, result.similarity[i] = match.similarity;
+    }
+    stats[share] = finder.stats;
+  });
+  for (const DedupStats& s : stats) {
+    add_to(result.stats, s);
+    result.stats.bytes += s.bytes, result.stats.empty += s.empty;
+  }
+  return result;
+}
+
+IndexRemovals Index::remove_known(const Texts& texts, const Texts* known) const {
+  State state = now();
+  check_known(state, known);
+  return find_known(state, texts, BatchSketches(texts, sketcher_, options_.threads), known);
+}
+
+// ---- what is added ----
+
+// Some texts of a batch, by their positions there.
+namespace {
+class ChosenTexts : public Texts {
+ public:
+  ChosenTexts(const Texts& all, const std::vector<uint64_t>& positions) : all_(all), positions_(positions) {}
+  uint64_t count() const override { return positions_.size(); }
+  std::string_view text(uint64_t i, std::string& scratch) const override { return all_.text(positions_[i], scratch); }
+
+ private:
+  const Texts& all_;
+  const std::vector<uint64_t>& positions_;
+};
+}  // namespace
+
+static const char* kind_name(IdKind kind) {
+  switch (kind) {
+    case IdKind::kAutomatic: return "automatic";
+    case IdKind::kNumbers: return "numbers";
+    case IdKind::kTexts: return "texts";
+  }
+  return "unknown";
+}
+
+void Index::check_ids(const State& state, const DocumentIds& ids, uint64_t texts) const {
+  if (state.documents && ids.kind != state.ids)
+    throw_invalid(std::string("ids are ") + kind_name(ids.kind) + ", those of the index are " + kind_name(state.ids));
+  uint64_t count = ids.kind == IdKind::kTexts ? ids.texts.size() : ids.numbers.size();
+  if (ids.kind != IdKind::kAutomatic && count != texts)
+    throw_invalid(std::to_string(count) + " ids for " + std::to_string(texts) + " texts");
+}
+
+static std::vector<uint64_t> with_words(const BatchSketches& sketches) {
+  std::vector<uint64_t> positions;
+  for (uint64_t i = 0; i < sketches.empty.size(); i++)
+    if (!sketches.empty[i]) positions.push_back(i);
+  return positions;
+}
+
+void Index::append_batch(State& state, const Texts& texts, const BatchSketches& sketches, const DocumentIds& ids,
+                         const std::vector<uint64_t>& kept) const {
+  BatchIds of_kept;
+  for (uint64_t i : kept) {
+    if (ids.kind == IdKind::kTexts)
+      of_kept.texts.push_back(ids.texts[i]);
+    else
+      of_kept.numbers.push_back(ids.kind == IdKind::kNumbers ? ids.numbers[i] : static_cast<int64_t>(state.seen + i));
+  }
+  std::vector<Part> parts;
+  if (!kept.empty()) {
+    Part part;
+    part.segment = make_segment(parameters(ids.kind), texts, sketches, kept, of_kept, options_.threads);
+    part.in_memory = true;
+    parts.push_back(part);
+  }
+  append(state, parts, ids.kind, texts.count());
+}
+
+void Index::append(State& state, const std::vector<Part>& parts, IdKind ids, uint64_t seen) const {
+  for (Part part : parts) {
+    part.first = state.documents;
+    state.documents += part.segment->documents();
+    if (state.documents > kMaxIndexDocuments)
+      throw_invalid("the index would have more than " + std::to_string(kMaxIndexDocuments) + " documents");
+    state.ids = ids;
+    state.parts.push_back(std::move(part));
+    compact(state);
+  }
+  state.seen += seen;
+}
+
+// Merges the last two parts as long as the older has less than twice the documents of the younger: so there are few
+// parts, and each document was merged few times.
+void Index::compact(State& state) const {
+  while (state.parts.size() > 1) {
+    Part younger = state.parts.back(), older = state.parts[state.parts.size() - 2];
+    if (!younger.in_memory || !older.in_memory || older.segment->documents() / 2 >= younger.segment->documents())
+      return;
+    Part merged;
+    merged.first = older.first, merged.in_memory = true;
+    older.first = 0, younger.first = older.segment->documents();
+    auto bytes = std::make_shared<std::vector<uint8_t>>();
+    uint64_t size = 0;
+    for (const Part& part : {older, younger})
+      for (uint32_t s = 0; s < kFirstBand + sketcher_.shape().bands; s++) size += part.segment->section(s).size + 128;
+    bytes->reserve(size);
+    write_index_file(parameters(state.ids), {older, younger}, state.documents,
+                     [&](ByteView view) { bytes->insert(bytes->end(), view.data, view.data + view.size); });
+    merged.segment = read_index_file({{bytes->data(), bytes->size()}, bytes}, "index in memory", false).segment;
+    state.parts.resize(state.parts.size() - 2);
+    state.parts.push_back(std::move(merged));
+  }
+}
+
+void Index::add(const Texts& texts, const DocumentIds& ids) {
+  std::lock_guard<std::mutex> lock(writing_);
+  State state = now();
+  check_ids(state, ids, texts.count());
+  BatchSketches sketches(texts, sketcher_, options_.threads);
+  append_batch(state, texts, sketches, ids, with_words(sketches));
+  set(std::move(state));
+}
+
+IndexRemovals Index::deduplicate(const Texts& texts, const DocumentIds& ids, const Texts* known) {
+  std::lock_guard<std::mutex> lock(writing_);
+  State state = now();
+  check_ids(state, ids, texts.count());
+  check_known(state, known);
+  BatchSketches sketches(texts, sketcher_, options_.threads);
+  IndexRemovals result = find_known(state, texts, sketches, known);
+  result.seen = state.seen;
+  std::vector<uint64_t> rest, kept;
+  for (uint64_t i : with_words(sketches))
+    if (result.removed_by[i] == kNone) rest.push_back(i);
+  DedupResult among = dedup::deduplicate(ChosenTexts(texts, rest), options_, {}, {});
+  add_to(result.stats, among.stats);
+  std::vector<uint32_t> numbers(rest.size());  // in the index, of those that are kept
+  for (uint64_t k = 0; k < rest.size(); k++) {
+    if (among.removed_by[k] != kNone) continue;
+    numbers[k] = static_cast<uint32_t>(state.documents + kept.size());
+    kept.push_back(rest[k]);
+  }
+  for (uint64_t k = 0; k < rest.size(); k++) {
+    if (among.removed_by[k] == kNone) continue;
+    result.removed_by[rest[k]] = numbers[among.removed_by[k]];
+    result.similarity[rest[k]] = among.similarity[k];
+  }
+  append_batch(state, texts, sketches, ids, kept);
+  set(std::move(state));
+  return result;
+}
+
+// ---- what is kept elsewhere ----
+
+IndexParameters Index::parameters(IdKind ids) const {
+  return {options_.rules, options_.shape, options_.measure, options_.threshold, options_.verify, stores_texts_, ids};
+}
+
+void Index::check_equal(const IndexParameters& other, const std::string& name) const {
+  auto equal = [&](const char* field, auto theirs, auto ours) {
+    if (theirs != ours)
+      throw_invalid(name + ": " + field + " is " + std::to_string(static_cast<uint64_t>(theirs)) + ", here it is " +
+                    std::to_string(static_cast<uint64_t>(ours)) + ": the two cannot be compared");
+  };
+  equal("num_permutations", other.shape.permutations, options_.shape.permutations);
+  equal("num_bands", other.shape.bands, options_.shape.bands);
+  equal("num_rows", other.shape.rows, options_.shape.rows);
+  equal("seed", other.shape.seed, options_.shape.seed);
+  equal("ngram_size", other.rules.ngram_size, options_.rules.ngram_size);
+  equal("normalization (0 none, 1 NFC, 2 NFKC)", other.rules.form, options_.rules.form);
+  equal("fold_case", other.rules.fold_case, options_.rules.fold_case);
+  equal("ignore_punctuation", other.rules.ignore_punctuation, options_.rules.ignore_punctuation);
+  equal("store_texts", other.stores_texts, stores_texts_);
+}
+
+void Index::merge(const Index& other) {
+  std::lock_guard<std::mutex> lock(writing_);
+  State state = now(), theirs = other.now();
+  check_equal(other.parameters(theirs.ids), "the other index");
+  if (theirs.documents && state.documents && theirs.ids != state.ids)
+    throw_invalid(std::string("the other index: its ids are ") + kind_name(theirs.ids) + ", those here are " +
+                  kind_name(state.ids));
+  for (Part& part : theirs.parts) part.id_shift += state.seen, part.in_memory = false;
+  append(state, theirs.parts, theirs.documents ? theirs.ids : state.ids, theirs.seen);
+  set(std::move(state));
+}
+
+static FileBytes bytes_of(const std::string& path, bool mapped) {
+  if (mapped) {
+    auto file = std::make_shared<const MappedFile>(path);
+    auto* data = const_cast<char*>(file->data());
+    if (file->size()) madvise(data, file->size(), MADV_RANDOM);  // a look-up wants a page, not its neighbours
+    return {{reinterpret_cast<const uint8_t*>(data), file->size()}, file};
+  }
+  FileSource file(path);
+  auto bytes = std::make_shared<std::vector<uint8_t>>(file.size());
+  file.read(0, file.size(), bytes->data());
+  return {{bytes->data(), bytes->size()}, bytes};
+}
+
+IndexParameters read_index_parameters(const std::string& path) {
+  return read_index_file(bytes_of(path, true), path, false).segment->parameters();
+}
+
+void Index::attach(const std::string& path, bool mapped) {
+  FileBytes bytes = bytes_of(path, mapped);
+  IndexFile file = read_index_file(bytes, path, !mapped);
+  Index other(options_, file.segment->parameters().stores_texts);
+  check_equal(file.segment->parameters(), path);
+  State state;
+  state.documents = file.segment->documents(), state.seen = file.seen, state.ids = file.segment->parameters().ids;
+  Part part;
+  part.segment = file.segment, part.file = bytes;
+  if (state.documents) state.parts.push_back(part);
+  other.set(std::move(state));
+  merge(other);
+}
+
+void Index::save(const std::string& path) const {
+  State state = now();
+  OutputFile file(path, true, true);
+  write_index_file(parameters(state.ids), state.parts, state.seen, [&](ByteView view) { file.write({view}); });
+  file.commit();
+}
+
+void Index::check() const {
+  for (const Part& part : now().parts)
+    part.file.owner ? (void)read_index_file(part.file, part.segment->name(), true) : part.segment->check();
+}
+
+// Calls take(part, number in its segment) for documents of the index.
+template <class Take>
+static void each_document(const std::vector<Part>& parts, uint64_t documents, const std::vector<uint32_t>& numbers,
+                          const Take& take) {
+  for (uint32_t number : numbers) {
+    if (number >= documents)
+      throw_invalid("number " + std::to_string(number) + " is not below " + std::to_string(documents));
+    auto next = std::upper_bound(parts.begin(), parts.end(), uint64_t{number},
+                                 [](uint64_t n, const Part& part) { return n < part.first; });
+    const Part& part = *std::prev(next);
+    take(part, static_cast<uint32_t>(number - part.first));
+  }
+}
+
+std::vector<int64_t> Index::ids(const std::vector<uint32_t>& numbers) const {
+  State state = now();
+  if (state.ids == IdKind::kTexts) throw_invalid("the ids of the index are texts");
+  std::vector<int64_t> ids;
+  uint64_t shifted = state.ids == IdKind::kAutomatic;
+  each_document(state.parts, state.documents, numbers, [&](const Part& part, uint32_t number) {
+    ids.push_back(part.segment->id(number) + static_cast<int64_t>(shifted * part.id_shift));
+  });
+  return ids;
+}
+
+std::vector<std::string> Index::text_ids(const std::vector<uint32_t>& numbers) const {
+  State state = now();
+  if (state.ids != IdKind::kTexts) throw_invalid("the ids of the index are numbers");
+  std::vector<std::string> ids;
+  each_document(state.parts, state.documents, numbers,
+                [&](const Part& part, uint32_t number) { ids.emplace_back(part.segment->text_id(number)); });
+  return ids;
+}
+
+}  // namespace mithril::dedup

@@ -1,0 +1,1 @@
+"""Documents in files: how they are read as texts, and how what stays of them is written."""

@@ -1,0 +1,178 @@
+"""Which files are read, in which order, as what; and where what stays of each is written."""
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mithril._errors import InvalidArgumentError, StorageError, StorageNotFoundError
+
+__all__ = ["InputFile", "find_inputs", "output_paths", "split_suffixes"]
+
+Format = Literal["jsonl", "parquet", "text"]
+Compression = Literal["gzip", "zstd"]
+
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+}
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_MAGIC = "*?["
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of documents."""
+
+    path: Path
+    name: str
+    """The path as it was given; in ids, tables and messages."""
+    below: Path
+    """Its path below the folder that was given, or its file name."""
+    source: int
+    """The number of the input, as it was given, that it belongs to."""
+    format: Format
+    compression: Compression | None
+    streamed: bool
+    """Whether it can be read only once, from begin to end: compressed, or no regular file."""
+    size: int
+
+
+def split_suffixes(name: str) -> tuple[Format | None, Compression | None]:
+    """Format and compression that the end of a file's name says, each None when it says none."""
+    stem, suffix = os.path.splitext(name.lower())
+    compression = _COMPRESSIONS.get(suffix)
+    if compression is not None:
+        suffix = os.path.splitext(stem)[1]
+    return _FORMATS.get(suffix), compression
+
+
+def find_inputs(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], format: Format | None
+) -> tuple[list[InputFile], bool]:
+    """The files in the order in which their documents count: inputs as given, those of a folder or pattern by name.
+
+    Args:
+        inputs: Files, folders (all files of a known format in them, at any depth, but hidden ones and those that begin
+            with an underscore) and patterns with `*`, `?` and `[`; `**` is any depth.
+        format: The format of all files, or None: their names say.
+
+    Returns:
+        The files, and whether it is one that was given by its own name.
+
+    Raises:
+        InvalidArgumentError: A name says no format, no file was found, or one was found twice.
+        StorageNotFoundError: There is no such file.
+    """
+    given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    files: list[InputFile] = []
+    for source, item in enumerate(given):
+        text = os.fspath(item)
+        if os.path.isdir(text):
+            found = [_describe(path, path.relative_to(text), source, format) for path in _walk(Path(text), format)]
+        elif os.path.lexists(text) or not any(c in text for c in _MAGIC):
+            found = [_describe(Path(text), Path(Path(text).name), source, format)]
+        else:
+            matches = sorted(Path(match) for match in glob.glob(text, recursive=True) if os.path.isfile(match))
+            found = [_describe(path, Path(path.name), source, format) for path in matches]
+        if not found:
+            raise InvalidArgumentError(f"{text}: no files of a known format (.jsonl, .json, .parquet, .txt; .gz, .zst)")
+        files += found
+    if not files:
+        raise InvalidArgumentError("no inputs")
+    _require_different(files)
+    return files, len(given) == 1 and len(files) == 1 and files[0].name == os.fspath(given[0])
+
+
+def _walk(folder: Path, format: Format | None) -> list[Path]:
+    paths = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        for name in names:
+            known = format is not None or split_suffixes(name)[0] is not None
+            if known and not name.startswith((".", "_")) and os.path.isfile(os.path.join(root, name)):
+                paths.append(Path(root, name))
+    return sorted(paths)
+
+
+def _describe(path: Path, below: Path, source: int, format: Format | None) -> InputFile:
+    named, compression = split_suffixes(path.name)
+    if format is None and named is None:
+        raise InvalidArgumentError(f"{path}: its name says no format; give format='jsonl', 'parquet' or 'text'")
+    try:
+        state = path.stat()
+    except FileNotFoundError as error:
+        raise StorageNotFoundError(error.errno, error.strerror, str(path)) from None
+    except OSError as error:
+        raise StorageError(error.errno, error.strerror, str(path)) from None
+    regular = stat.S_ISREG(state.st_mode)
+    used = format or named
+    assert used is not None
+    if used == "parquet" and (compression is not None or not regular):
+        raise InvalidArgumentError(f"{path}: Parquet is read from regular files that are not compressed as a whole")
+    streamed = compression is not None or not regular
+    return InputFile(path, str(path), below, source, used, compression, streamed, state.st_size if regular else 0)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _require_different(files: Iterable[InputFile]) -> None:
+    seen: dict[tuple[int, int] | None, str] = {}
+    for file in files:
+        first = seen.setdefault(_identity(file.path), file.name)
+        if first is not file.name:
+            raise InvalidArgumentError(f"{file.name}: the same file as {first}; its documents would all be duplicates")
+
+
+def output_paths(
+    files: Sequence[InputFile], single: bool, output: str | os.PathLike[str], others: Iterable[Path]
+) -> list[Path]:
+    """Where what stays of each file goes: to `output` for a single file, else to a file of its name in that folder.
+
+    Args:
+        files: The inputs.
+        single: Whether they are one file that was given by its own name.
+        output: A file or a folder.
+        others: Further files that will be written.
+
+    Raises:
+        InvalidArgumentError: An output is an input, or has its name in common with another or with another format.
+    """
+    target = Path(output)
+    if single and not target.is_dir() and not os.fspath(output).endswith(os.sep):
+        named = split_suffixes(target.name)[0]
+        if named not in (None, files[0].format):
+            raise InvalidArgumentError(f"{target}: the output has the format of the input, {files[0].format}")
+        paths = [target]
+    else:
+        if target.exists() and not target.is_dir():
+            raise InvalidArgumentError(f"{target}: several inputs need a folder as output, and this is none")
+        paths = [target / file.below for file in files]
+    taken: set[Path] = set()
+    for path in [*paths, *others]:
+        if path in taken:
+            raise InvalidArgumentError(f"{path}: two files would be written there")
+        taken.add(path)
+        require_no_input(path, files)
+    return paths
+
+
+def require_no_input(path: Path, files: Iterable[InputFile]) -> None:
+    """Raises InvalidArgumentError when `path` is one of the files, by whatever name."""
+    identity = _identity(path)
+    for file in files:
+        if identity is not None and identity == _identity(file.path):
+            raise InvalidArgumentError(f"{path}: the output would replace the input {file.name}")
