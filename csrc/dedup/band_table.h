@@ -1,5 +1,5 @@
-// Band key → documents. Lines of 64 bytes: eight keys, and the eight ids that belong to them; what a full line cannot take
-// goes into the next.
+// Band key → documents. Lines of 64 bytes: eight keys, and the eight ids that belong to them; what a full line cannot
+// take goes into the next.
 #pragma once
 #include <cstdint>
 
@@ -16,7 +16,7 @@ inline constexpr uint32_t kMaxPerKey = 128;
 
 class BandTable {
  public:
-  // Room for `capacity` ids: 10.7 bytes each. More than that must not be inserted.
+  // Room for `capacity` ids: 9.1 bytes each. More than that must not be inserted.
   explicit BandTable(uint64_t capacity) : lines_(capacity / kFilled + 1) {}
 
   void prefetch(uint32_t key) const { __builtin_prefetch(&lines_[line_of(key)]); }
@@ -44,7 +44,7 @@ class BandTable {
   uint64_t bytes() const { return lines_.size() * sizeof(Line); }
 
  private:
-  static constexpr uint64_t kFilled = 6;  // of the eight, on average, when all are in
+  static constexpr uint64_t kFilled = 7;  // of the eight, on average, when all are in
   struct alignas(64) Line {
     uint32_t keys[8];
     uint32_t ids[8];  // and 1, so that 0 is none
@@ -55,7 +55,8 @@ class BandTable {
 #ifdef MITHRIL_SIMD
     const __m128i v = _mm_set1_epi32(static_cast<int>(value));
     const auto* p = reinterpret_cast<const __m128i*>(eight);
-    const __m128i both = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(p), v), _mm_cmpeq_epi32(_mm_load_si128(p + 1), v));
+    const __m128i both =
+        _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(p), v), _mm_cmpeq_epi32(_mm_load_si128(p + 1), v));
     return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(both, both))) & 0xff;
 #else
     uint32_t bits = 0;

@@ -1,4 +1,5 @@
-// Some hundreds of documents that are matched together, and the band keys of those among them that later ones are compared with.
+// Some hundreds of documents that are matched together, and the band keys of those among them that later ones are
+// compared with.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -13,8 +14,15 @@ struct Batch {
   enum class State : uint8_t { kLive, kExactDuplicate, kEmpty };
 
   Batch(int bands, uint64_t digest_bytes)
-      : hashes(kBatch), documents(kBatch), states(kBatch), removed_by(kBatch), similarity(kBatch),
-        keys(kBatch * static_cast<uint64_t>(bands)), held(keys.size()), digests(kBatch * digest_bytes), edges(kBatch) {}
+      : hashes(kBatch),
+        documents(kBatch),
+        states(kBatch),
+        removed_by(kBatch),
+        similarity(kBatch),
+        keys(kBatch * static_cast<uint64_t>(bands)),
+        held(keys.size()),
+        digests(kBatch * digest_bytes),
+        edges(kBatch) {}
 
   uint32_t count = 0;
   std::vector<Hash128> hashes;
@@ -32,7 +40,10 @@ struct Batch {
 class BatchTable {
  public:
   explicit BatchTable(int bands)
-      : bands_(static_cast<uint64_t>(bands)), heads_(bands_ * kSlots), links_(bands_ * kBatch), counts_(bands_ * kBatch) {}
+      : bands_(static_cast<uint64_t>(bands)),
+        heads_(bands_ * kSlots),
+        links_(bands_ * kBatch),
+        counts_(bands_ * kBatch) {}
 
   void clear() { std::fill(heads_.begin(), heads_.end(), uint16_t{0}); }
 

@@ -25,12 +25,12 @@ bool within(const Range (&ranges)[N], int32_t code_point) {
 
 // Scripts that are written without spaces: each of their letters, marks and numbers is a word by itself.
 constexpr Range kUnspaced[] = {
-    {0x0e00, 0x0eff},                                                              // Thai, Lao
-    {0x1000, 0x109f},   {0xa9e0, 0xa9ff},   {0xaa60, 0xaa7f},                      // Myanmar
-    {0x1780, 0x17ff},                                                              // Khmer
-    {0x3040, 0x30ff},   {0x31f0, 0x31ff},   {0xff66, 0xff9f}, {0x1aff0, 0x1b16f},  // Hiragana, Katakana
-    {0x3005, 0x3007},   {0x3021, 0x3029},   {0x3038, 0x303b}, {0x3400, 0x4dbf},
-    {0x4e00, 0x9fff},   {0xf900, 0xfaff},   {0x20000, 0x323af},                    // Han
+    {0x0e00, 0x0eff},                                                            // Thai, Lao
+    {0x1000, 0x109f}, {0xa9e0, 0xa9ff}, {0xaa60, 0xaa7f},                        // Myanmar
+    {0x1780, 0x17ff},                                                            // Khmer
+    {0x3040, 0x30ff}, {0x31f0, 0x31ff}, {0xff66, 0xff9f},   {0x1aff0, 0x1b16f},  // Hiragana, Katakana
+    {0x3005, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b},   {0x3400, 0x4dbf},
+    {0x4e00, 0x9fff}, {0xf900, 0xfaff}, {0x20000, 0x323af},  // Han
 };
 
 // Starters that compose with the character before them, so that their own form says nothing.
@@ -45,7 +45,8 @@ constexpr Range kComposeBackwards[] = {
 bool is_emoji(int32_t code_point) {
   constexpr Range kIndicatorsAndSkinTones[] = {{0x1f1e6, 0x1f1ff}, {0x1f3fb, 0x1f3ff}};
   return within(kIndicatorsAndSkinTones, code_point) ||
-         (code_point >= 0x2600 && utf8proc_get_property(code_point)->boundclass == UTF8PROC_BOUNDCLASS_EXTENDED_PICTOGRAPHIC);
+         (code_point >= 0x2600 &&
+          utf8proc_get_property(code_point)->boundclass == UTF8PROC_BOUNDCLASS_EXTENDED_PICTOGRAPHIC);
 }
 
 int utf8proc_options(const TextRules& rules) {
@@ -60,8 +61,9 @@ int utf8proc_options(const TextRules& rules) {
 void map(const uint8_t* text, uint64_t size, int options, std::vector<int32_t>& code_points) {
   code_points.resize(std::max<size_t>(code_points.capacity(), 32));
   for (;;) {
-    auto n = utf8proc_decompose(text, static_cast<utf8proc_ssize_t>(size), code_points.data(),
-                                static_cast<utf8proc_ssize_t>(code_points.size()), static_cast<utf8proc_option_t>(options));
+    auto n =
+        utf8proc_decompose(text, static_cast<utf8proc_ssize_t>(size), code_points.data(),
+                           static_cast<utf8proc_ssize_t>(code_points.size()), static_cast<utf8proc_option_t>(options));
     if (n < 0) throw_corrupt(std::string("text is not UTF-8: ") + utf8proc_errmsg(n));
     if (static_cast<size_t>(n) > code_points.size()) {
       code_points.resize(static_cast<size_t>(n));

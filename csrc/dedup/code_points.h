@@ -51,8 +51,8 @@ class CodePoints {
   mutable std::atomic<const Page*> pages_[0x1100] = {};
 };
 
-// Reads one code point from UTF-8 of at least `size` > 0 bytes: its length, or 0 when it is malformed (overlong, a surrogate, beyond
-// U+10FFFF, cut off).
+// Reads one code point from UTF-8 of at least `size` > 0 bytes: its length, or 0 when it is malformed (overlong, a
+// surrogate, beyond U+10FFFF, cut off).
 int read_code_point(const uint8_t* text, uint64_t size, uint32_t* code_point) noexcept;
 
 }  // namespace mithril::dedup

@@ -24,9 +24,19 @@ namespace {
 constexpr uint32_t kTask = 64;  // documents that one thread takes at a time
 constexpr uint32_t kAhead = 8;  // documents whose slots are fetched before they are looked at
 
+bool is_permutation(const std::vector<uint32_t>& order, uint64_t count) {
+  if (order.empty()) return true;
+  std::vector<bool> named(count);
+  for (uint32_t i : order) {
+    if (i >= count || named[i]) return false;
+    named[i] = true;
+  }
+  return order.size() == count;
+}
+
 // Memory of one thread.
 struct Worker {
-  explicit Worker(const Sketcher& sketcher) : sketch(sketcher.scratch()), comparer(sketcher.rules()) {}
+  explicit Worker(const Sketcher& sketcher) : sketch(sketcher.scratch()), comparer(sketcher.words()) {}
   Sketcher::ScratchPointer sketch;
   Comparer comparer;
   std::string text_a, text_b;
@@ -40,10 +50,17 @@ struct Counts {
 class Job {
  public:
   Job(const Texts& texts, const DedupOptions& options, const std::vector<uint32_t>& order)
-      : texts_(texts), options_(options), order_(order), sketcher_(options.rules, options.shape),
-        bands_(static_cast<uint64_t>(options.shape.bands)), digest_bytes_(sketcher_.digest_bytes()),
-        least_agreement_(least_agreement(options)), exact_(texts.count()), digests_(texts.count() * digest_bytes_),
-        batch_(options.shape.bands, digest_bytes_), batch_table_(options.shape.bands) {
+      : texts_(texts),
+        options_(options),
+        order_(order),
+        sketcher_(options.rules, options.shape),
+        bands_(static_cast<uint64_t>(options.shape.bands)),
+        digest_bytes_(sketcher_.digest_bytes()),
+        least_agreement_(least_agreement(options)),
+        exact_(texts.count()),
+        digests_(texts.count() * digest_bytes_),
+        batch_(options.shape.bands, digest_bytes_),
+        batch_table_(options.shape.bands) {
     const uint64_t n = texts.count();
     for (uint64_t b = 0; b < bands_; b++) tables_.emplace_back(n);
     result_.removed_by.assign(n, kNone);
@@ -182,7 +199,8 @@ class Job {
   }
 
   // Whether document `place` of the batch is near another; `set` says whether the worker's comparer holds it already.
-  bool near(uint32_t place, uint32_t document, const uint8_t* of_document, bool& set, Worker& worker, float* similarity) {
+  bool near(uint32_t place, uint32_t document, const uint8_t* of_document, bool& set, Worker& worker,
+            float* similarity) {
     if (!options_.verify) {
       const double estimate = sketcher_.estimate(digests(place), of_document);
       *similarity = static_cast<float>(estimate);
@@ -286,7 +304,8 @@ class Job {
     result_.removed_by[document] = of, result_.similarity[document] = similarity;
   }
 
-  // --- components: a forest over the entries, whose roots are the first of their component -----------------------------
+  // --- components: a forest over the entries, whose roots are the first of their component
+  // -----------------------------
 
   uint32_t root(uint32_t entry) const {
     while (parents_[entry] != entry) entry = parents_[entry];
@@ -379,8 +398,8 @@ DedupResult deduplicate(const Texts& texts, const DedupOptions& options, const s
   if (!(options.threshold > 0 && options.threshold <= 1))
     throw_invalid("threshold " + std::to_string(options.threshold) + " is not within 0 to 1, 0 excluded");
   if (texts.count() >= kNone) throw_invalid(std::to_string(texts.count()) + " documents are more than 4294967294");
-  if (!order.empty() && order.size() != texts.count())
-    throw_invalid("order has " + std::to_string(order.size()) + " entries for " + std::to_string(texts.count()) + " documents");
+  if (!is_permutation(order, texts.count()))
+    throw_invalid("order does not name each of the " + std::to_string(texts.count()) + " documents once");
   return Job(texts, options, order).run(progress);
 }
 

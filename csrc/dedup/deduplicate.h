@@ -24,8 +24,8 @@ struct DedupOptions {
   int threads = 0;
 };
 
-// Digests that agree by at least as many have a similarity of the threshold with all but one chance in a thousand: others need not
-// be compared exactly.
+// Digests that agree by at least as many have a similarity of the threshold with all but one chance in a thousand:
+// others need not be compared exactly.
 int least_agreement(const DedupOptions& options);
 
 inline constexpr uint32_t kNone = 0xffffffff;
@@ -35,17 +35,19 @@ struct DedupStats {
   uint64_t candidate_pairs = 0;  // agreed in a band
   uint64_t verified_pairs = 0;   // compared exactly
   uint64_t accepted_pairs = 0;
-  uint64_t full_buckets = 0;     // documents that a full bucket left out of one of their bands
+  uint64_t full_buckets = 0;  // documents that a full bucket left out of one of their bands
 };
 
 struct DedupResult {
-  // Of each document: kNone when it is kept, else the kept document that explains it (itself, for an empty text that is removed).
+  // Of each document: kNone when it is kept, else the kept document that explains it (itself, for an empty text that is
+  // removed).
   std::vector<uint32_t> removed_by;
   std::vector<float> similarity;  // of the two, 1 for exact duplicates; 0 where kept
   DedupStats stats;
 };
 
-// Called now and then from the calling thread with the number of documents done of each stage ("read", "match"); may throw to stop the job.
+// Called now and then from the calling thread with the number of documents done of each stage ("read", "match"); may
+// throw to stop the job.
 using Progress = std::function<void(const char* stage, uint64_t done, uint64_t total)>;
 
 // `order`: the documents from the most to the least preferred, a permutation of 0 … count − 1; empty: as they lie.

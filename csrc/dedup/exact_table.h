@@ -9,8 +9,8 @@ namespace mithril::dedup {
 
 class ExactTable {
  public:
-  // At most `capacity` different hashes: 30 bytes each.
-  explicit ExactTable(uint64_t capacity) : slots_(capacity + capacity / 2 + 1) {}
+  // At most `capacity` different hashes: 25 bytes each.
+  explicit ExactTable(uint64_t capacity) : slots_(capacity + capacity / 4 + 1) {}
 
   void prefetch(const Hash128& hash) const { __builtin_prefetch(&slots_[place_of(hash)]); }
 
@@ -20,8 +20,8 @@ class ExactTable {
     for (;; i = i + 1 == slots_.size() ? 0 : i + 1) {
       Slot& slot = slots_[i];
       if (slot.id == 0) {
-        slot = {static_cast<uint32_t>(hash.low), static_cast<uint32_t>(hash.low >> 32), static_cast<uint32_t>(hash.high),
-                static_cast<uint32_t>(hash.high >> 32), id + 1};
+        slot = {static_cast<uint32_t>(hash.low), static_cast<uint32_t>(hash.low >> 32),
+                static_cast<uint32_t>(hash.high), static_cast<uint32_t>(hash.high >> 32), id + 1};
         return id;
       }
       if (slot.a == static_cast<uint32_t>(hash.low) && slot.b == static_cast<uint32_t>(hash.low >> 32) &&

@@ -48,19 +48,6 @@ class JsonLineReader {
   std::unique_ptr<State> state_;
 };
 
-// The string that begins at `begin`, behind its quotation mark, in a line that was read. Without escapes the result
-// lies where it is, else in `scratch`.
-std::string_view read_string(const char* begin, const char* end, bool escaped, std::string& scratch);
-
-// The JSON text of the last member called `name` of a line that was read, or an empty view.
-std::string_view find_member(std::string_view line, std::string_view name);
-
-// Where the line's object ends: the position of its last brace.
-uint64_t closing_brace(std::string_view line);
-
-// Appends `text` as a JSON string with its quotation marks; bytes that are not UTF-8 become U+FFFD.
-void append_json_string(std::string_view text, std::string& to);
-
 // The first byte that does not belong to valid UTF-8, or npos.
 size_t find_invalid_utf8(std::string_view text);
 

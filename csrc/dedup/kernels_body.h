@@ -1,5 +1,6 @@
-// The kernels, compiled once per instruction set under the namespace MITHRIL_ISA_NAMESPACE with vectors of MITHRIL_VECTOR_BYTES (0: the scalar
-// loops, which are the meaning). No standard library here, so that the linker cannot mix variants.
+// The kernels, compiled once per instruction set under the namespace MITHRIL_ISA_NAMESPACE with vectors of
+// MITHRIL_VECTOR_BYTES (0: the scalar loops, which are the meaning). No standard library here, so that the linker
+// cannot mix variants.
 
 namespace mithril::dedup::MITHRIL_ISA_NAMESPACE {
 
@@ -98,8 +99,7 @@ inline Masks classify64(const uint8_t* text, bool fold, uint8_t* lower) {
     const Bytes v = load_bytes(text + i);
     const Bytes capital = between(v, 'A', 'Z');
     store_bytes(lower + i, either(v, both(capital, case_bit)));
-    const Bytes word =
-        either(either(capital, between(v, 'a', 'z')), either(between(v, '0', '9'), equal(v, all('_'))));
+    const Bytes word = either(either(capital, between(v, 'a', 'z')), either(between(v, '0', '9'), equal(v, all('_'))));
     m.word |= top_bits(word) << i;
     m.high |= top_bits(v) << i;
   }
@@ -126,7 +126,8 @@ bool classify(const uint8_t* text, size_t size, bool fold, uint8_t* lower, uint6
 
 // --- words -----------------------------------------------------------------------------------------------------------
 
-// Products are folded as wyhash does it; the constants hold bytes that no UTF-8 holds, so that no word makes a factor zero.
+// Products are folded as wyhash does it; the constants hold bytes that no UTF-8 holds, so that no word makes a factor
+// zero.
 constexpr uint64_t kLow = 0xffc52db9a1fd7e41u, kHigh = 0xfe9b05c44f7a8d37u;
 
 inline uint64_t fold_product(uint64_t a, uint64_t b) {
@@ -186,12 +187,14 @@ size_t hash_runs(const uint8_t* lower, size_t size, const uint64_t* word, const 
   return static_cast<size_t>(to - hashes);
 }
 
-size_t hash32(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first, uint32_t* hashes) noexcept {
+size_t hash32(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first,
+              uint32_t* hashes) noexcept {
   return first ? hash_runs<uint32_t, true>(lower, size, word, first, hashes)
                : hash_runs<uint32_t, false>(lower, size, word, nullptr, hashes);
 }
 
-size_t hash64(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first, uint64_t* hashes) noexcept {
+size_t hash64(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first,
+              uint64_t* hashes) noexcept {
   return first ? hash_runs<uint64_t, true>(lower, size, word, first, hashes)
                : hash_runs<uint64_t, false>(lower, size, word, nullptr, hashes);
 }

@@ -8,6 +8,7 @@
 #include "csrc/base/error.h"
 #include "csrc/base/object_pool.h"
 #include "csrc/base/parallel.h"
+#include "csrc/dedup/json_string.h"
 
 namespace mithril::dedup {
 

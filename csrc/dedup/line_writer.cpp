@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "csrc/base/parallel.h"
+#include "csrc/dedup/json_string.h"
 
 namespace mithril::dedup {
 
@@ -44,7 +45,7 @@ class Marker {
 
   void append(uint64_t i, std::string& to) const {
     std::string_view line = texts_.line(i);
-    uint64_t brace = closing_brace(line);
+    uint64_t brace = line.rfind('}');
     to.append(line, 0, brace);
     bool explained = !marks_.keep[i] && marks_.kept_row[i] != 0;
     to += marks_.keep[i] ? ", \"keep\": true, \"cluster_id\": " : ", \"keep\": false, \"cluster_id\": ";

@@ -14,8 +14,8 @@ constexpr double kLargest = 3;  // shingles of the text that contains, for each 
 
 void check_range(const char* field, int64_t value, int64_t least, int64_t most) {
   if (value < least || value > most)
-    throw_invalid(std::string(field) + " " + std::to_string(value) + " is not within " + std::to_string(least) + " to " +
-                  std::to_string(most));
+    throw_invalid(std::string(field) + " " + std::to_string(value) + " is not within " + std::to_string(least) +
+                  " to " + std::to_string(most));
 }
 
 void check_permutations(int permutations) {

@@ -29,8 +29,8 @@ inline constexpr int kMaxPermutations = 1024;
 void check(const TextRules& rules);
 void check(const SketchShape& shape);
 
-// The shape with the most rows whose bands find a pair at the threshold with a probability of at least 0.99; for containment, one
-// whose larger text has up to three times as many shingles.
+// The shape with the most rows whose bands find a pair at the threshold with a probability of at least 0.99; for
+// containment, one whose larger text has up to three times as many shingles.
 SketchShape shape_for(double threshold, int permutations, uint64_t seed, Measure measure);
 // 1 − (1 − similarity^rows)^bands.
 double candidate_probability(const SketchShape& shape, double similarity);

@@ -65,11 +65,12 @@ class HashSet {
 }  // namespace
 
 struct Comparer::State {
-  explicit State(const TextRules& rules) : words(rules), n(static_cast<size_t>(rules.ngram_size)) {
+  explicit State(std::shared_ptr<const Words> shared)
+      : words(std::move(shared)), n(static_cast<size_t>(words->rules().ngram_size)) {
     for (size_t i = 1; i < n; i++) power *= kBase;
   }
 
-  Words words;
+  std::shared_ptr<const Words> words;
   Words::Scratch scratch;
   size_t n;
   uint64_t power = 1;  // kBase to the n − 1
@@ -77,14 +78,14 @@ struct Comparer::State {
   HashSet a, only_b;
   std::vector<uint8_t> seen;  // of each slot of `a`: whether b has it
 
-  // Calls take(shingle, left) for the shingles in the order of the text, repeated ones too, until it says false; no more than
-  // `left` follow.
+  // Calls take(shingle, left) for the shingles in the order of the text, repeated ones too, until it says false; no
+  // more than `left` follow.
   template <class Take>
   void each_shingle(std::string_view text, Take take) {
     hashes.clear();
     bool any = false;
     for (uint64_t position = 0; position < text.size();) {
-      words.read(text, position, scratch, hashes);
+      words->read(text, position, scratch, hashes);
       if (hashes.size() < n) continue;
       const uint64_t* w = hashes.data();
       const size_t count = hashes.size() - (n - 1);
@@ -123,7 +124,8 @@ struct Comparer::State {
   }
 };
 
-Comparer::Comparer(const TextRules& rules) : state_(std::make_unique<State>(rules)) {}
+Comparer::Comparer(std::shared_ptr<const Words> words) : state_(std::make_unique<State>(std::move(words))) {}
+Comparer::Comparer(const TextRules& rules) : Comparer(std::make_shared<const Words>(rules)) {}
 Comparer::~Comparer() = default;
 
 void Comparer::set(std::string_view a) {

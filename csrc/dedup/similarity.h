@@ -15,15 +15,18 @@ struct Overlap {
   double containment_of_a() const { return both ? static_cast<double>(both) / static_cast<double>(a) : 0; }
 };
 
+class Words;
+
 // Compares one text with many; belongs to one thread. Empty texts share nothing, not even with themselves.
 class Comparer {
  public:
+  explicit Comparer(std::shared_ptr<const Words> words);  // which threads may share
   explicit Comparer(const TextRules& rules);
   ~Comparer();
-  void set(std::string_view a);                 // keeps what it needs of a, not a itself
+  void set(std::string_view a);  // keeps what it needs of a, not a itself
   Overlap compare(std::string_view b);
-  // Whether the similarity of a and b (or the share of a that is in b) reaches `threshold`; `similarity` is exact then, and
-  // otherwise of what was read until that was known.
+  // Whether the similarity of a and b (or the share of a that is in b) reaches `threshold`; `similarity` is exact then,
+  // and otherwise of what was read until that was known.
   bool reaches(std::string_view b, Measure measure, double threshold, double* similarity);
 
  private:

@@ -1,5 +1,6 @@
 // Text → sketch: band keys and digests of the minima, stateless. Sketch of text i: `bands` 32-bit keys, and
-// permutations / 2 bytes of 4-bit digests, of which the low half belongs to the minimum, the high half to the maximum of one multiplier.
+// permutations / 2 bytes of 4-bit digests, of which the low half belongs to the minimum, the high half to the maximum
+// of one multiplier.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,7 @@ class Sketcher {
   ~Sketcher();
 
   const TextRules& rules() const { return rules_; }
+  const std::shared_ptr<const Words>& words() const { return words_; }
   const SketchShape& shape() const { return shape_; }
   uint64_t digest_bytes() const { return static_cast<uint64_t>(shape_.permutations) / 2; }
 

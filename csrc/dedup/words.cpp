@@ -9,7 +9,7 @@ namespace mithril::dedup {
 
 namespace {
 
-constexpr uint64_t kPiece = 32 << 10;
+constexpr uint64_t kPiece = 16 << 10;
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
@@ -92,8 +92,8 @@ void Words::mark_punctuation(uint64_t size, Scratch& scratch) const {
   }
 }
 
-// Copies the piece to scratch.normalised with every run that reaches beyond ASCII in normal form, together with the code point
-// before it, which a mark may change.
+// Copies the piece to scratch.normalised with every run that reaches beyond ASCII in normal form, together with the
+// code point before it, which a mark may change.
 void Words::normalise_runs(uint64_t size, Scratch& scratch) const {
   const uint8_t* text = scratch.lower.data();
   const auto stays = [&](uint64_t i) { return text[i] < 0x80 && !bit(scratch.word.data(), i); };

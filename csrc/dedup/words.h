@@ -47,6 +47,8 @@ class Words {
  public:
   explicit Words(const TextRules& rules) : rules_(rules), code_points_(rules), kernels_(kernels(isa())) {}
 
+  const TextRules& rules() const { return rules_; }
+
   // Memory of one thread.
   struct Scratch {
     std::vector<uint8_t> lower;
@@ -54,8 +56,9 @@ class Words {
     std::string normalised;
   };
 
-  // Appends the hashes of the words of the next piece of `text`, which begins at byte `position` and is moved past it. A piece ends at white space
-  // after some 32 KiB, or at the end of the text. Throws corrupt, with the offset, where the text is not UTF-8.
+  // Appends the hashes of the words of the next piece of `text`, which begins at byte `position` and is moved past it.
+  // A piece ends at white space after some 16 KiB, or at the end of the text. Throws corrupt, with the offset, where
+  // the text is not UTF-8.
   void read(std::string_view text, uint64_t& position, Scratch& scratch, Row<uint32_t>& hashes) const;
   void read(std::string_view text, uint64_t& position, Scratch& scratch, Row<uint64_t>& hashes) const;
 

@@ -1,4 +1,5 @@
-// A large array of zeros, in huge pages where the system gives them: look-ups at random would miss the TLB as well as the cache.
+// A large array of zeros, in huge pages where the system gives them: look-ups at random would miss the TLB as well as
+// the cache.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -8,6 +8,7 @@
 #include "csrc/dedup/deduplicate.h"
 #include "csrc/dedup/similarity.h"
 #include "csrc/dedup/sketcher.h"
+#include "csrc/dedup/words.h"
 #include "csrc/pybind/module.h"
 #include "csrc/pybind/progress.h"
 #include "csrc/pybind/python_texts.h"
@@ -34,7 +35,8 @@ py::array_t<T> to_array(std::vector<T>&& values) {
 }
 
 template <class Choice>
-Choice choose(const char* field, const std::string& value, std::initializer_list<std::pair<const char*, Choice>> choices) {
+Choice choose(const char* field, const std::string& value,
+              std::initializer_list<std::pair<const char*, Choice>> choices) {
   std::string names;
   for (const auto& [name, choice] : choices) {
     if (value == name) return choice;
@@ -45,7 +47,8 @@ Choice choose(const char* field, const std::string& value, std::initializer_list
 
 DedupOptions make_options(double threshold, int permutations, int ngram_size, int bands, int rows,
                           const std::string& measure, bool verify, const std::string& clusters, const std::string& form,
-                          bool fold_case, bool ignore_punctuation, const std::string& empty, uint64_t seed, int threads) {
+                          bool fold_case, bool ignore_punctuation, const std::string& empty, uint64_t seed,
+                          int threads) {
   DedupOptions o;
   o.threshold = threshold, o.verify = verify, o.threads = threads;
   o.rules.form = choose<NormalForm>(
@@ -56,7 +59,8 @@ DedupOptions make_options(double threshold, int permutations, int ngram_size, in
   o.clusters =
       choose<Clusters>("clusters", clusters, {{"star", Clusters::kStar}, {"components", Clusters::kComponents}});
   o.empty = choose<Empty>("empty", empty, {{"keep", Empty::kKeep}, {"remove", Empty::kRemove}});
-  o.shape = bands == 0 ? shape_for(threshold, permutations, seed, o.measure) : SketchShape{permutations, bands, rows, seed};
+  o.shape =
+      bands == 0 ? shape_for(threshold, permutations, seed, o.measure) : SketchShape{permutations, bands, rows, seed};
   check(o.rules), check(o.shape);
   return o;
 }
@@ -109,7 +113,8 @@ py::tuple sketch(const Texts& texts, const DedupOptions& options, uint64_t start
         const Hash128 hash = xxh3_128(text.data(), text.size());
         to_hashes[2 * i] = hash.low, to_hashes[2 * i + 1] = hash.high;
         to_empty[i] = !sketcher.sketch(text, *scratch, to_keys + i * bands, to_digests + i * bytes);
-        if (to_empty[i]) std::fill_n(to_keys + i * bands, bands, 0u), std::fill_n(to_digests + i * bytes, bytes, uint8_t{0});
+        if (to_empty[i])
+          std::fill_n(to_keys + i * bands, bands, 0u), std::fill_n(to_digests + i * bytes, bytes, uint8_t{0});
       }
     });
   }
@@ -144,7 +149,8 @@ double measure_of(const Overlap& overlap, Measure measure) {
 
 py::array_t<float> compare_pairs(const Texts& texts_a, const Texts& texts_b, const Array<uint32_t>& a,
                                  const Array<uint32_t>& b, const DedupOptions& options) {
-  if (a.size() != b.size()) throw_invalid("a and b have " + std::to_string(a.size()) + " and " + std::to_string(b.size()) + " entries");
+  if (a.size() != b.size())
+    throw_invalid("a and b have " + std::to_string(a.size()) + " and " + std::to_string(b.size()) + " entries");
   const auto n = static_cast<size_t>(a.size());
   const uint32_t *of_a = a.data(), *of_b = b.data();
   for (size_t i = 0; i < n; i++)
@@ -152,9 +158,10 @@ py::array_t<float> compare_pairs(const Texts& texts_a, const Texts& texts_b, con
       throw_invalid("pair " + std::to_string(i) + " names a text that is not there");
   py::array_t<float> similarity(static_cast<py::ssize_t>(n));
   float* to = similarity.mutable_data();
+  const auto words = std::make_shared<const Words>(options.rules);
   py::gil_scoped_release release;
   parallel_for((n + kTask - 1) / kTask, options.threads, [&](size_t task) {
-    Comparer comparer(options.rules);
+    Comparer comparer(words);
     std::string memory_a, memory_b;
     for (size_t i = task * kTask; i < std::min(n, (task + 1) * kTask); i++) {
       if (i == task * kTask || of_a[i] != of_a[i - 1]) comparer.set(texts_a.text(of_a[i], memory_a));
@@ -200,30 +207,42 @@ std::vector<ArrowChunk> chunks_of(const py::list& list) {
 void bind_dedup(py::module_& m) {
   py::class_<Texts, std::shared_ptr<Texts>>(m, "Texts")
       .def("__len__", &Texts::count)
-      .def("text", [](const Texts& texts, uint64_t i) {
-        if (i >= texts.count()) throw py::index_error("text " + std::to_string(i) + " of " + std::to_string(texts.count()));
-        std::string memory;
-        const std::string_view text = texts.text(i, memory);
-        return py::str(text.data(), text.size());
-      }, py::arg("i"));
-  m.def("texts_from_list", [](const py::sequence& texts) -> std::shared_ptr<Texts> { return std::make_shared<ListTexts>(texts); },
-        py::arg("texts"));
-  m.def("texts_from_arrow", [](const py::list& chunks) -> std::shared_ptr<Texts> { return std::make_shared<ArrowTexts>(chunks_of(chunks)); },
-        py::arg("chunks"));
+      .def(
+          "text",
+          [](const Texts& texts, uint64_t i) {
+            if (i >= texts.count())
+              throw py::index_error("text " + std::to_string(i) + " of " + std::to_string(texts.count()));
+            std::string memory;
+            const std::string_view text = texts.text(i, memory);
+            return py::str(text.data(), text.size());
+          },
+          py::arg("i"));
+  m.def(
+      "texts_from_list",
+      [](const py::sequence& texts) -> std::shared_ptr<Texts> { return std::make_shared<ListTexts>(texts); },
+      py::arg("texts"));
+  m.def(
+      "texts_from_arrow",
+      [](const py::list& chunks) -> std::shared_ptr<Texts> { return std::make_shared<ArrowTexts>(chunks_of(chunks)); },
+      py::arg("chunks"));
 
   py::class_<DedupOptions>(m, "DedupOptions")
       .def(py::init(&make_options), py::kw_only(), py::arg("threshold"), py::arg("permutations"), py::arg("ngram_size"),
-           py::arg("bands"), py::arg("rows"), py::arg("measure"), py::arg("verify"), py::arg("clusters"), py::arg("form"),
-           py::arg("fold_case"), py::arg("ignore_punctuation"), py::arg("empty"), py::arg("seed"), py::arg("threads"))
+           py::arg("bands"), py::arg("rows"), py::arg("measure"), py::arg("verify"), py::arg("clusters"),
+           py::arg("form"), py::arg("fold_case"), py::arg("ignore_punctuation"), py::arg("empty"), py::arg("seed"),
+           py::arg("threads"))
       .def_property_readonly("bands", [](const DedupOptions& o) { return o.shape.bands; })
       .def_property_readonly("rows", [](const DedupOptions& o) { return o.shape.rows; })
       .def_property_readonly("permutations", [](const DedupOptions& o) { return o.shape.permutations; })
-      .def("candidate_probability", [](const DedupOptions& o, double similarity) { return candidate_probability(o.shape, similarity); },
-           py::arg("similarity"));
+      .def(
+          "candidate_probability",
+          [](const DedupOptions& o, double similarity) { return candidate_probability(o.shape, similarity); },
+          py::arg("similarity"));
   m.def("deduplicate", &run, py::arg("texts"), py::arg("options"), py::arg("order"), py::arg("progress"));
   m.def("sketch", &sketch, py::arg("texts"), py::arg("options"), py::arg("start"), py::arg("stop"));
   m.def("sizes_and_hashes", &sizes_and_hashes, py::arg("texts"), py::arg("threads"));
-  m.def("compare_pairs", &compare_pairs, py::arg("texts_a"), py::arg("texts_b"), py::arg("a"), py::arg("b"), py::arg("options"));
+  m.def("compare_pairs", &compare_pairs, py::arg("texts_a"), py::arg("texts_b"), py::arg("a"), py::arg("b"),
+        py::arg("options"));
   m.def("similarity", &similarity, py::arg("a"), py::arg("b"), py::arg("options"));
   m.def("estimate", &estimate, py::arg("a"), py::arg("b"), py::arg("options"));
 }

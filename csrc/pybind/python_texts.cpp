@@ -12,7 +12,8 @@ namespace mithril {
 
 namespace {
 
-// Writes UTF-8 (of lone surrogates what it would be, which is refused where the text is read); `to` holds 4 bytes a character.
+// Writes UTF-8 (of lone surrogates what it would be, which is refused where the text is read); `to` holds 4 bytes a
+// character.
 template <class Character>
 size_t encode(const Character* from, size_t count, char* to) {
   char* const begin = to;
@@ -80,8 +81,10 @@ std::string_view ListTexts::text(uint64_t i, std::string& scratch) const {
   if (PyUnicode_IS_ASCII(item)) return {static_cast<const char*>(data), count};
   if (scratch.size() < 4 * count) scratch.resize(4 * count);
   switch (PyUnicode_KIND(item)) {
-    case PyUnicode_1BYTE_KIND: return {scratch.data(), encode(static_cast<const Py_UCS1*>(data), count, scratch.data())};
-    case PyUnicode_2BYTE_KIND: return {scratch.data(), encode(static_cast<const Py_UCS2*>(data), count, scratch.data())};
+    case PyUnicode_1BYTE_KIND:
+      return {scratch.data(), encode(static_cast<const Py_UCS1*>(data), count, scratch.data())};
+    case PyUnicode_2BYTE_KIND:
+      return {scratch.data(), encode(static_cast<const Py_UCS2*>(data), count, scratch.data())};
     default: return {scratch.data(), encode(static_cast<const Py_UCS4*>(data), count, scratch.data())};
   }
 }

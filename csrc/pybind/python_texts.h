@@ -10,8 +10,8 @@
 
 namespace mithril {
 
-// A list or tuple of str (None is the empty text). ASCII strings are lent as they are; others are encoded each time they are asked for, so that
-// CPython does not keep a second copy of them.
+// A list or tuple of str (None is the empty text). ASCII strings are lent as they are; others are encoded each time
+// they are asked for, so that CPython does not keep a second copy of them.
 class ListTexts : public dedup::Texts {
  public:
   explicit ListTexts(const pybind11::sequence& texts);
@@ -23,7 +23,8 @@ class ListTexts : public dedup::Texts {
   PyObject* texts_;  // a tuple, so that nobody can change it
 };
 
-// One Arrow array of type string (32-bit offsets) or large_string: rows start … start + length − 1 of its buffers. Null is the empty text.
+// One Arrow array of type string (32-bit offsets) or large_string: rows start … start + length − 1 of its buffers. Null
+// is the empty text.
 struct ArrowChunk {
   LentBytes offsets, data, validity;  // data and validity may be empty
   uint64_t start = 0, length = 0;

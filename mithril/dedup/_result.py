@@ -78,9 +78,11 @@ class DedupResult:
     @cached_property
     def clusters(self) -> dict[int, list[int]]:
         """Kept document → the documents that it explains, ascending; only those that explain one."""
-        order = np.argsort(self.removed_by, kind="stable")
-        kept, starts = np.unique(self.removed_by[order], return_index=True)
-        groups = np.split(self.remove_indices[order], starts[1:])
+        explained = self.removed_by != self.remove_indices
+        removed, removed_by = self.remove_indices[explained], self.removed_by[explained]
+        order = np.argsort(removed_by, kind="stable")
+        kept, starts = np.unique(removed_by[order], return_index=True)
+        groups = np.split(removed[order], starts[1:])
         return {int(k): group.tolist() for k, group in zip(kept, groups, strict=True)} if len(kept) else {}
 
     @property
@@ -110,7 +112,7 @@ def result_of(
         duplicate_count=len(remove_indices),
         exact_duplicates=counts["exact_duplicates"],
         empty_documents=counts["empty"],
-        cluster_count=_distinct(by, len(removed_by)),
+        cluster_count=_distinct(by[by != remove_indices]),
         candidate_pairs=counts["candidate_pairs"],
         verified_pairs=counts["verified_pairs"],
         full_buckets=counts["full_buckets"],
@@ -121,7 +123,7 @@ def result_of(
     return DedupResult(np.flatnonzero(~removed), remove_indices, by, similarities, stats)
 
 
-def _distinct(values: npt.NDArray[Any], limit: int) -> int:
-    seen = np.zeros(limit, np.bool_)
+def _distinct(values: npt.NDArray[Any]) -> int:
+    seen = np.zeros(int(values.max(initial=-1)) + 1, np.bool_)
     seen[values] = True
     return int(np.count_nonzero(seen))
