@@ -5,8 +5,11 @@ bytearray, memoryview, NumPy arrays, torch tensors. They are read and written wi
 All errors are subclasses of `mithril.MithrilError`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 Buffer = Any
 
@@ -369,3 +372,98 @@ class BloomIndex:
     def deduplicate(self, texts: Texts) -> NDArray[np.uint8]: ...
     def merge(self, other: BloomIndex) -> None: ...
     def save(self, path: str) -> None: ...
+
+# --- csrc/pybind/bind_dedup_pairs.cpp: decisions on pairs that the caller found ---
+
+def compare_digests(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], options: DedupOptions
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Of rows of digests [n, permutations / 2] the estimated similarities, and whether the pairs may be near by them."""
+
+def near_pairs(
+    texts_a: Texts, texts_b: Texts, a: NDArray[np.uint32], b: NDArray[np.uint32], options: DedupOptions
+) -> NDArray[np.float32]:
+    """As compare_pairs, but 0 where the similarity is below the threshold; it stops as soon as that is known."""
+
+# --- dedup: documents in files ---
+
+class MappedFile:
+    """A regular file as memory. Whoever cuts it short while it is mapped may end the process."""
+
+    def __init__(self, path: str) -> None: ...
+    @property
+    def size(self) -> int: ...
+    def require_unchanged(self) -> None:
+        """Raises CorruptError when it changed since."""
+
+class SpillFile:
+    """A temporary file without a name, in `folder`."""
+
+    def __init__(self, folder: str) -> None: ...
+    def write(self, data: Buffer) -> None: ...
+    def finish(self, name: str) -> MappedFile:
+        """What was written; `name` stands in messages. Ends the writing."""
+
+class LineTexts(Texts):
+    """Documents that are lines of a file, JSON objects or plain text; texts stay in the file, with 8 bytes each here.
+
+    `unmarked` demands that they have none of the fields that write_marked adds; `source` is looked up in `sources`.
+    Progress gets the stages "scan" (bytes) and "write" (documents).
+    """
+
+    def __init__(
+        self,
+        file: MappedFile,
+        *,
+        json: bool = True,
+        text: str = "text",
+        score: str = "",
+        source: str = "",
+        sources: Sequence[str] = [],
+        unmarked: bool = False,
+        skip_faults: bool = False,
+        threads: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        """Raises CorruptError or InvalidArgumentError for a faulty line, which the message names with its offset."""
+    @property
+    def faults(self) -> int:
+        """Lines that were set aside."""
+    @property
+    def scores(self) -> NDArray[np.float64]: ...
+    @property
+    def sources(self) -> NDArray[np.uint32]:
+        """Places in the list of sources; its length for others."""
+    def line_numbers(self, indices: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Of documents, from 1."""
+    def require_unchanged(self) -> None: ...
+    def write_kept(self, to: Any, keep: Buffer, *, progress: Callable[[str, int, int], None] | None = None) -> None:
+        """The lines of which `keep`, bool [n], is true, byte for byte; `to` is an OutputFile or has write()."""
+    def write_marked(
+        self,
+        to: Any,
+        keep: Buffer,
+        kept_file: Buffer,
+        kept_row: Buffer,
+        similarity: Buffer,
+        *,
+        names: Sequence[str],
+        file: int,
+        threads: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        """All lines with keep, cluster_id, kept_id and similarity; bool, uint32, uint64 (0: none), float32 [n]."""
+    def write_faults(self, to: Any, name: str) -> None:
+        """A line of JSON for each line that was set aside: file (`name`), row, reason, line."""
+
+class TextSpiller:
+    """Puts columns of texts into a temporary file without a name, in `folder`."""
+
+    def __init__(self, folder: str) -> None: ...
+    def add(self, offsets: Buffer, data: Buffer | None, start: int, count: int, wide: bool) -> None:
+        """`count` texts from number `start` of an Arrow array's buffers; `wide`: offsets have 64 bits."""
+    def finish(self) -> Texts: ...
+
+def join_texts(parts: Sequence[Texts]) -> Texts: ...
+def find_invalid_text(texts: Texts, threads: int = 0) -> tuple[int, int] | None:
+    """The first text that is not UTF-8, and the offset in it."""

@@ -49,6 +49,8 @@ STABLE_TORCH_LIBRARY(mithril, m) {
       "decompress(Tensor blob, *, ScalarType? dtype=None, SymInt[]? shape=None, int[]? dim_order=None, "
       "int threads=0) -> Tensor");
   m.def("decompress_into(Tensor blob, Tensor(a!) out, *, int threads=0) -> ()");
+  m.def("minhash(Tensor tokens, Tensor offsets, *, int ngram_size=1, int num_permutations=128, int seed=1) -> Tensor");
+  m.def("minhash_bands(Tensor minima, *, int num_bands, int num_rows) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(mithril, CPU, m) {
@@ -59,6 +61,8 @@ STABLE_TORCH_LIBRARY_IMPL(mithril, CPU, m) {
   MITHRIL_KERNEL(compress);
   MITHRIL_KERNEL(decompress);
   MITHRIL_KERNEL(decompress_into);
+  MITHRIL_KERNEL(minhash);
+  MITHRIL_KERNEL(minhash_bands);
 }
 
 // It takes no tensor, so there is no device to dispatch on.

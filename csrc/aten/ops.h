@@ -24,4 +24,8 @@ Tensor decompress(const Tensor& blob, std::optional<ScalarType> dtype, const std
                   const std::optional<std::vector<int64_t>>& dim_order, int64_t threads);
 void decompress_into(const Tensor& blob, const Tensor& out, int64_t threads);
 
+// minhash.cpp: sketches of rows of integers.
+Tensor minhash(const Tensor& tokens, const Tensor& offsets, int64_t ngram_size, int64_t num_permutations, int64_t seed);
+Tensor minhash_bands(const Tensor& minima, int64_t num_bands, int64_t num_rows);
+
 }  // namespace mithril::ops

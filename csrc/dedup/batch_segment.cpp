@@ -75,9 +75,9 @@ void fill_band(const BatchSketches& sketches, const std::vector<uint64_t>& chose
 
 }  // namespace
 
-std::shared_ptr<const Segment> make_segment(const IndexParameters& parameters, const Texts& texts,
-                                            const BatchSketches& sketches, const std::vector<uint64_t>& chosen,
-                                            const BatchIds& ids, int threads) {
+std::shared_ptr<Segment> make_segment(const IndexParameters& parameters, const Texts& texts,
+                                      const BatchSketches& sketches, const std::vector<uint64_t>& chosen,
+                                      const BatchIds& ids, int threads) {
   auto arrays = std::make_shared<Arrays>();
   fill_ids(parameters, ids, *arrays);
   for (uint64_t i : chosen)

@@ -16,8 +16,8 @@ struct BatchIds {
 };
 
 // `chosen`: positions in the batch of the texts to take, ascending, none of them without words; `ids` has one for each.
-std::shared_ptr<const Segment> make_segment(const IndexParameters& parameters, const Texts& texts,
-                                            const BatchSketches& sketches, const std::vector<uint64_t>& chosen,
-                                            const BatchIds& ids, int threads);
+std::shared_ptr<Segment> make_segment(const IndexParameters& parameters, const Texts& texts,
+                                      const BatchSketches& sketches, const std::vector<uint64_t>& chosen,
+                                      const BatchIds& ids, int threads);
 
 }  // namespace mithril::dedup

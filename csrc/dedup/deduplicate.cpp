@@ -14,6 +14,7 @@
 #include "csrc/dedup/band_table.h"
 #include "csrc/dedup/batch.h"
 #include "csrc/dedup/exact_table.h"
+#include "csrc/dedup/forest.h"
 #include "csrc/dedup/similarity.h"
 #include "csrc/dedup/sketcher.h"
 
@@ -254,20 +255,20 @@ class Job {
     const uint32_t document = batch_.documents[place];
     const auto own_entry = static_cast<uint32_t>(entries_.size());
     if (!star()) {
-      parents_.push_back(own_entry);
-      for (uint32_t entry : batch_.edges[place]) join(entry, own_entry);
+      forest_.add();
+      for (uint32_t entry : batch_.edges[place]) forest_.join(entry, own_entry);
     }
     bool set = false;
     for (uint32_t other : candidates) {
       const uint32_t of = batch_.documents[other], entry = batch_entries_[other];
-      if (!star() && root(entry) == root(own_entry)) continue;
+      if (!star() && forest_.root(entry) == forest_.root(own_entry)) continue;
       float similarity;
       if (!near(place, of, digests(other), set, worker, &similarity)) continue;
       if (star()) {
         remove(document, of, similarity);
         return true;
       }
-      join(entry, own_entry);
+      forest_.join(entry, own_entry);
     }
     return false;
   }
@@ -304,32 +305,21 @@ class Job {
     result_.removed_by[document] = of, result_.similarity[document] = similarity;
   }
 
-  // --- components: a forest over the entries, whose roots are the first of their component
-  // -----------------------------
-
-  uint32_t root(uint32_t entry) const {
-    while (parents_[entry] != entry) entry = parents_[entry];
-    return entry;
-  }
-  void join(uint32_t a, uint32_t b) {
-    a = root(a), b = root(b);
-    if (a == b) return;
-    parents_[std::max(a, b)] = std::min(a, b);
-  }
+  // Whether one of `edges` has `entry` in its component.
   bool connected(const std::vector<uint32_t>& edges, uint32_t entry) const {
-    return std::any_of(edges.begin(), edges.end(), [&](uint32_t other) { return root(other) == root(entry); });
+    return std::any_of(edges.begin(), edges.end(),
+                       [&](uint32_t other) { return forest_.root(other) == forest_.root(entry); });
   }
 
   void name_components() {
     std::vector<uint32_t> removed;
-    for (uint32_t entry = 0; entry < entries_.size(); entry++) {
-      parents_[entry] = parents_[parents_[entry]];  // parents come before: theirs is the root by now
-      if (parents_[entry] != entry) removed.push_back(entry);
-    }
+    forest_.flatten();
+    for (uint32_t entry = 0; entry < entries_.size(); entry++)
+      if (forest_.root(entry) != entry) removed.push_back(entry);
     parallel_for((removed.size() + kTask - 1) / kTask, options_.threads, [&](size_t task) {
       const auto worker = take_worker();
       for (size_t i = task * kTask; i < std::min(removed.size(), (task + 1) * kTask); i++) {
-        const uint32_t entry = removed[i], kept = parents_[entry];
+        const uint32_t entry = removed[i], kept = forest_.root(entry);
         remove(entries_[entry], entries_[kept], similarity_of(entry, kept, *worker));
       }
     });
@@ -342,8 +332,6 @@ class Job {
     const Overlap o = worker.comparer.compare(text(entries_[kept], worker.text_b));
     return static_cast<float>(options_.measure == Measure::kJaccard ? o.jaccard() : o.containment_of_a());
   }
-
-  // ---------------------------------------------------------------------------------------------------------------------
 
   // What equals a removed document goes for the same reason; empty texts equal nothing.
   void settle_exact_duplicates() {
@@ -371,7 +359,7 @@ class Job {
   std::vector<BandTable> tables_;
   std::vector<uint32_t> entries_;  // documents that stand in the tables, most preferred first
   ZeroedArray<uint8_t> digests_;   // of the entries
-  std::vector<uint32_t> parents_;  // components: of each entry
+  Forest forest_;                  // components: over the entries
   Batch batch_;
   BatchTable batch_table_;
   std::vector<uint32_t> batch_entries_ = std::vector<uint32_t>(kBatch);  // of those that stay

@@ -157,7 +157,9 @@ void Index::append_batch(State& state, const Texts& texts, const BatchSketches& 
   std::vector<Part> parts;
   if (!kept.empty()) {
     Part part;
-    part.segment = make_segment(parameters(ids.kind), texts, sketches, kept, of_kept, options_.threads);
+    auto segment = make_segment(parameters(ids.kind), texts, sketches, kept, of_kept, options_.threads);
+    segment->make_directories();
+    part.segment = segment;
     part.in_memory = true;
     parts.push_back(part);
   }
@@ -194,7 +196,9 @@ void Index::compact(State& state) const {
     bytes->reserve(size);
     write_index_file(parameters(state.ids), {older, younger}, state.documents,
                      [&](ByteView view) { bytes->insert(bytes->end(), view.data, view.data + view.size); });
-    merged.segment = read_index_file({{bytes->data(), bytes->size()}, bytes}, "index in memory", false).segment;
+    IndexFile file = read_index_file({{bytes->data(), bytes->size()}, bytes}, "index in memory", false);
+    file.segment->make_directories();
+    merged.segment = file.segment;
     state.parts.resize(state.parts.size() - 2);
     state.parts.push_back(std::move(merged));
   }
@@ -293,6 +297,7 @@ IndexParameters read_index_parameters(const std::string& path) {
 void Index::attach(const std::string& path, bool mapped) {
   FileBytes bytes = bytes_of(path, mapped);
   IndexFile file = read_index_file(bytes, path, !mapped);
+  if (!mapped) file.segment->make_directories();
   Index other(options_, file.segment->parameters().stores_texts);
   check_equal(file.segment->parameters(), path);
   State state;

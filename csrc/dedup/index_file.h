@@ -33,7 +33,7 @@ void write_index_file(const IndexParameters& parameters, const std::vector<Part>
                       const Sink& sink);
 
 struct IndexFile {
-  std::shared_ptr<const Segment> segment;
+  std::shared_ptr<Segment> segment;
   uint64_t seen = 0;
 };
 

@@ -16,6 +16,7 @@ IndexFinder::IndexFinder(const std::vector<Part>& parts, const Sketcher& sketche
 
 // Adds to candidates_ the documents of a part that share a band with the text, in the order of the index.
 void IndexFinder::propose(const Part& part, const uint32_t* keys) {
+  part.segment->prefetch(keys);
   for (uint32_t band = 0; band < room_.size(); band++) {
     if (!room_[band]) continue;
     Segment::Run run = part.segment->find(band, keys[band]);

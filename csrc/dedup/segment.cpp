@@ -91,10 +91,45 @@ static uint64_t lower_bound(const uint64_t* values, uint64_t count, uint64_t str
   return low;
 }
 
+Directory::Directory(const uint64_t* values, uint64_t count, uint64_t stride) {
+  int bits = 1;
+  while (bits < 30 && uint64_t{8} << bits <= count) bits++;
+  shift_ = 64 - bits;
+  starts_.resize(uint64_t{1} << bits);
+  uint64_t i = 0;
+  for (uint64_t prefix = 0; prefix < starts_.size(); prefix++) {
+    while (i < count && values[i * stride] >> shift_ < prefix) i++;
+    starts_[prefix] = static_cast<uint32_t>(i);
+  }
+}
+
+void Segment::make_directories() {
+  for (uint32_t s = kFirstBand; s < sections_.size(); s++)
+    directories_.emplace_back(reinterpret_cast<const uint64_t*>(sections_[s].data), sections_[s].size / 8, 1);
+  of_hashes_ = Directory(reinterpret_cast<const uint64_t*>(sections_[kHashes].data), documents_, 2);
+}
+
+void Segment::prefetch(const uint32_t* keys) const {
+  for (uint32_t band = 0; band < directories_.size(); band++) directories_[band].prefetch(uint64_t{keys[band]} << 32);
+  for (uint32_t band = 0; band < directories_.size(); band++)
+    __builtin_prefetch(sections_[kFirstBand + band].data + 8 * directories_[band].start(uint64_t{keys[band]} << 32));
+}
+
+// As lower_bound, by a directory of the values.
+static uint64_t lower_bound(const uint64_t* values, uint64_t count, uint64_t stride, uint64_t target,
+                            const Directory& directory) {
+  uint64_t i = directory.start(target);
+  while (i < count && values[i * stride] < target) i++;
+  return i;
+}
+
 Segment::Run Segment::find(uint32_t band, uint32_t key) const {
   ByteView section = sections_[kFirstBand + band];
   const auto* entries = reinterpret_cast<const uint64_t*>(section.data);
-  uint64_t count = section.size / 8, first = lower_bound(entries, count, 1, uint64_t{key} << 32), end = first;
+  uint64_t count = section.size / 8, target = uint64_t{key} << 32;
+  uint64_t first = directories_.empty() ? lower_bound(entries, count, 1, target)
+                                        : lower_bound(entries, count, 1, target, directories_[band]);
+  uint64_t end = first;
   while (end < count && end - first < kMaxPerKey && entries[end] >> 32 == key) end++;
   return {entries + first, end - first};
 }
@@ -117,7 +152,9 @@ uint32_t Segment::hash_number(uint64_t place) const {
 
 void Segment::find(const Hash128& hash, uint64_t limit, std::vector<uint32_t>& numbers) const {
   const auto* hashes = reinterpret_cast<const uint64_t*>(sections_[kHashes].data);
-  for (uint64_t i = lower_bound(hashes, documents_, 2, hash.low); i < documents_ && limit; i++) {
+  uint64_t first = of_hashes_.empty() ? lower_bound(hashes, documents_, 2, hash.low)
+                                      : lower_bound(hashes, documents_, 2, hash.low, of_hashes_);
+  for (uint64_t i = first; i < documents_ && limit; i++) {
     if (hashes[2 * i] != hash.low || hashes[2 * i + 1] > hash.high) break;
     if (hashes[2 * i + 1] != hash.high) continue;
     numbers.push_back(hash_number(i));

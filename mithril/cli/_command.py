@@ -1,4 +1,7 @@
-"""What all subcommands of `mithril cache` share: their options, their help, and the cache that they mean."""
+"""What all subcommands of `mithril cache` share: their options, their help, and the cache that they mean.
+
+`JSON`, `DEBUG` and `exit_code_help` are of all commands.
+"""
 
 import dataclasses
 import functools
@@ -58,15 +61,18 @@ _DIRECTORY = click.option(
     "--dir", "directory", metavar="DIR", help="Root folder of the cache, in place of MITHRIL_CACHE_DIR."
 )
 _REMOTE = click.option("--remote", "remote_url", metavar="URL", help="Shared store, in place of MITHRIL_REMOTE_URL.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else.")
-_DEBUG = click.option(
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else.")
+DEBUG = click.option(
     "--debug", is_flag=True, expose_value=False, callback=_debug, help="Show the traceback of an error."
 )
 
 
-def _exit_code_help(failed: str | None, more: str) -> str:
-    """The end of a command's help."""
-    texts = {**MEANINGS, CHECK_FAILED: failed}
+def exit_code_help(failed: str | None, more: str = "", *, signed: bool = True) -> str:
+    """The end of a command's help; `failed` says what exit code 1 means, `more` has lines for others.
+
+    `signed`: it reads what may be signed.
+    """
+    texts = {**MEANINGS, CHECK_FAILED: failed, UNTRUSTED: MEANINGS[UNTRUSTED] if signed else None}
     lines = [f"{code}  {texts[code]}" for code in (FINE, CHECK_FAILED, WRONG_USAGE, STORAGE, UNTRUSTED) if texts[code]]
     return paragraph("Exit codes:", lines + more.splitlines())
 
@@ -93,10 +99,10 @@ def command(
             return body(Call(directory, remote_url, as_json), **options)
 
         wrapped: Callable[..., int | None] = run
-        for option in (_DEBUG, _JSON, *((_REMOTE,) if remote else ()), _DIRECTORY):
+        for option in (DEBUG, JSON, *((_REMOTE,) if remote else ()), _DIRECTORY):
             wrapped = option(wrapped)
         decorate: Callable[[Body], click.Command] = click.command(
-            name, epilog=_exit_code_help(failed, more_codes), **settings
+            name, epilog=exit_code_help(failed, more_codes), **settings
         )
         return decorate(wrapped)
 

@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return codes.BROKEN_PIPE
 
 
+def dedup_main() -> int:
+    """Run `mithril-dedup`, which is `mithril dedup`. Returns the exit code."""
+    return main(["dedup", *sys.argv[1:]])
+
+
 def _run(arguments: list[str]) -> int:
     import click
 

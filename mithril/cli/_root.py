@@ -1,4 +1,4 @@
-"""`mithril`: groups of commands that are imported when they are asked for."""
+"""`mithril`: commands, and groups of them, that are imported when they are asked for."""
 
 import importlib
 
@@ -7,7 +7,10 @@ import click
 from mithril.cli._command import ALL_EXIT_CODES
 
 # Name, module, attribute, short help.
-GROUPS = {"cache": ("mithril.cli._cache", "cache", "The compile cache.")}
+GROUPS = {
+    "cache": ("mithril.cli._cache", "cache", "The compile cache."),
+    "dedup": ("mithril.cli._dedup", "dedup", "Remove near duplicates from files of texts."),
+}
 
 
 class LazyGroup(click.Group):
@@ -36,7 +39,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(package_name="mithril", prog_name="mithril")
 def root() -> None:
-    """Compressed PyTorch checkpoints and a compile cache.
+    """Compressed PyTorch checkpoints, a compile cache, and near-duplicate removal for training text.
 
-    `mithril GROUP COMMAND --help` describes a command, its options and its exit codes.
+    `mithril dedup --help` or `mithril cache COMMAND --help` describes a command, its options and its exit codes.
     """

@@ -21,8 +21,8 @@ class BloomIndex:
 
     It takes a fixed amount of memory, but says only yes or no: not which document explains a removal, and nothing is
     verified. Use it as a first pass, where an `Index` would be too large. Texts are looked up and inserted in their
-    order; what seems known is not inserted. The idea is LSHBloom (Khan et al., arXiv:2411.04257); a key is a 64-bit hash
-    of all the minima of a band, not a sum of them.
+    order; what seems known is not inserted. The idea is LSHBloom (Khan et al., arXiv:2411.04257); a key is a 64-bit
+    hash of all the minima of a band, not a sum of them.
 
     Two kinds of error, for b bands of r rows (16 of 8 at a threshold of 0.85):
 

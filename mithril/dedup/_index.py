@@ -171,7 +171,8 @@ class Index:
             CorruptError: A text is not UTF-8, or the mapped file is damaged.
         """
         offsets, numbers, similarities = self._index.query(texts_of(texts, column), self._known(known))
-        positions = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets.astype(np.int64)))
+        counts = (offsets[1:] - offsets[:-1]).astype(np.int64)
+        positions = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
         return IndexMatches(positions, self._ids_at(numbers), similarities)
 
     def deduplicate(

@@ -1,4 +1,4 @@
-"""Operators on tensors, `torch.ops.mithril.*`: byte planes, float fields, and archives of one tensor.
+"""Operators on tensors, `torch.ops.mithril.*`: byte planes, float fields, archives of one tensor, and MinHash sketches.
 
 They work on CPU tensors of every dtype and stride, in place where the tensor is dense; CUDA tensors are staged through
 pinned memory. They trace (`torch.compile`, `torch.export`) and have no derivatives: results are detached. The functions
@@ -17,6 +17,7 @@ from mithril.ops._fields import (
     join_float_fields,
     split_float_fields,
 )
+from mithril.ops._minhash import minhash, minhash_bands
 
 __all__ = [
     "byte_group",
@@ -28,6 +29,8 @@ __all__ = [
     "decompress_into",
     "float_field_bits",
     "join_float_fields",
+    "minhash",
+    "minhash_bands",
     "split_float_fields",
 ]
 

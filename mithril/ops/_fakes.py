@@ -62,6 +62,16 @@ def _decompress_into(blob: Tensor, out: Tensor, *, threads: int = 0) -> None:
     pass
 
 
+def _minhash(
+    tokens: Tensor, offsets: Tensor, *, ngram_size: int = 1, num_permutations: int = 128, seed: int = 1
+) -> Tensor:
+    return tokens.new_empty((offsets.shape[0] - 1, num_permutations), dtype=torch.int64)
+
+
+def _minhash_bands(minima: Tensor, *, num_bands: int, num_rows: int) -> Tensor:
+    return minima.new_empty((minima.shape[0], num_bands), dtype=torch.int64)
+
+
 def register() -> None:
     for fake in (
         _byte_group,
@@ -71,5 +81,7 @@ def register() -> None:
         _compress,
         _decompress,
         _decompress_into,
+        _minhash,
+        _minhash_bands,
     ):
         register_fake(f"mithril::{fake.__name__[1:]}", fake)

@@ -45,13 +45,25 @@ def _decompress_into(blob: Tensor, out: Tensor, **options: Any) -> None:
         out.copy_(host)
 
 
+def _minhash(tokens: Tensor, offsets: Tensor, **options: Any) -> Any:
+    return library.minhash(_to_host(tokens), _to_host(offsets), **options).to(tokens.device)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     **{
         name: _there_and_back(name)
-        for name in ("byte_group", "byte_ungroup", "split_float_fields", "join_float_fields", "decompress")
+        for name in (
+            "byte_group",
+            "byte_ungroup",
+            "split_float_fields",
+            "join_float_fields",
+            "decompress",
+            "minhash_bands",
+        )
     },
     "compress": _compress,
     "decompress_into": _decompress_into,
+    "minhash": _minhash,
 }
 
 

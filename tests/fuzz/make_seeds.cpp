@@ -1,11 +1,14 @@
-// Seeds that only the core can make: make_seeds FOLDER writes to FOLDER/stream and FOLDER/table.
+// Seeds that only the core can make: make_seeds FOLDER writes to FOLDER/stream, FOLDER/table and FOLDER/dedup_index.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <numeric>
 #include <set>
 #include <string>
 
 #include "csrc/codec/codec.h"
+#include "csrc/dedup/batch_segment.h"
+#include "csrc/dedup/index_file.h"
 #include "tests/cpp/coder/rans_planes.h"
 
 using namespace mithril;
@@ -111,10 +114,51 @@ static void write_tables(const std::filesystem::path& folder) {
       }
 }
 
+namespace {
+struct FewTexts : dedup::Texts {
+  explicit FewTexts(uint64_t count) : texts_(count) {}
+  uint64_t count() const override { return texts_; }
+  std::string_view text(uint64_t i, std::string&) const override {
+    constexpr const char* kTexts[] = {"one of the texts that the seeds hold", "one of the texts that the seeds held",
+                                      "one of the texts that the seeds hold", "ein Text über etwas ganz anderes"};
+    return kTexts[i];
+  }
+  uint64_t texts_;
+};
+}  // namespace
+
+// Indexes of few documents, with each kind of ids, with and without texts.
+static void write_dedup_indexes(const std::filesystem::path& folder) {
+  for (uint64_t count : {0, 1, 4})
+    for (bool stores_texts : {false, true})
+      for (dedup::IdKind ids : {dedup::IdKind::kAutomatic, dedup::IdKind::kNumbers, dedup::IdKind::kTexts}) {
+        dedup::IndexParameters p;
+        p.shape = {16, 2, 3, 1};
+        p.threshold = 0.5, p.stores_texts = stores_texts, p.ids = ids;
+        dedup::Sketcher sketcher(p.rules, p.shape);
+        FewTexts texts(count);
+        dedup::BatchSketches sketches(texts, sketcher, 1);
+        std::vector<uint64_t> chosen(count);
+        std::iota(chosen.begin(), chosen.end(), 0);
+        dedup::BatchIds batch_ids{std::vector<int64_t>(count, 7), std::vector<std::string>(count, "id")};
+        dedup::Part part;
+        part.segment = dedup::make_segment(p, texts, sketches, chosen, batch_ids, 1);
+        std::string seed;
+        append(seed, 1, 1);  // read in full, as in dedup_index.cpp
+        dedup::write_index_file(p, {part}, count, [&](ByteView view) { append(seed, view.data, view.size); });
+        std::string name =
+            std::to_string(count) + (stores_texts ? "-texts-" : "-none-") + std::to_string(static_cast<int>(ids));
+        write(folder, "core-full-" + name, seed);
+        seed[0] = 0;
+        write(folder, "core-" + name, seed);
+      }
+}
+
 int main(int argc, char** argv) {
   if (argc != 2) return std::cerr << "make_seeds FOLDER\n", 1;
   std::filesystem::path folder = argv[1];
   write_streams(folder / "stream");
   write_tables(folder / "table");
+  write_dedup_indexes(folder / "dedup_index");
   std::cout << seeds << " seeds of the core\n";
 }

@@ -76,7 +76,7 @@ def test_the_version(capsys) -> None:
 
 
 def test_the_docs_list_what_exists() -> None:
-    assert sorted(GROUPS) == ["cache"]
+    assert sorted(GROUPS) == ["cache", "dedup"]
     assert sorted(re.findall(r"^## mithril cache (\w+)$", DOCS, re.MULTILINE)) == COMMANDS
     with_remote = set(re.findall(r"`(\w+)`", re.search(r"^.* also take `--remote", DOCS, re.MULTILINE)[0]))
     for name in COMMANDS:
@@ -221,6 +221,6 @@ def test_tables_are_drawn_on_a_terminal_only(tmp_path: Path) -> None:
 
 def test_the_root_is_a_lazy_group() -> None:
     context = click.Context(root)
-    assert root.list_commands(context) == ["cache"]
+    assert root.list_commands(context) == ["cache", "dedup"]
     assert root.get_command(context, "cache") is cache
     assert root.get_command(context, "nothing") is None

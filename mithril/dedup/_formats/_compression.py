@@ -1,4 +1,4 @@
-"""Files that are compressed as a whole: read as a stream of pieces, whatever the number of members or frames; written."""
+"""Files that are compressed as a whole: read as a stream of pieces, of any number of members or frames; and written."""
 
 import gzip
 import zlib

@@ -1,10 +1,9 @@
-"""What every format offers: the documents of one file as texts, and that file written anew without some, or with marks."""
+"""What every format offers: the documents of a file as texts, and the file anew, without some or with marks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,8 +96,3 @@ class Documents(ABC):
     def text(self, i: int) -> str:
         """The text of a document."""
         return self.texts.text(i)
-
-
-def ids(names: list[str], files: npt.NDArray[Any], rows: npt.NDArray[Any]) -> list[str]:
-    """The ids of documents."""
-    return [f"{names[file]}:{row}" for file, row in zip(files.tolist(), rows.tolist(), strict=True)]

@@ -10,7 +10,9 @@ from typing import Literal
 
 from mithril._errors import InvalidArgumentError, StorageError, StorageNotFoundError
 
-__all__ = ["InputFile", "find_inputs", "output_paths", "split_suffixes"]
+__all__ = ["InputFile", "Targets", "find_inputs", "find_targets", "split_suffixes"]
+
+_Path = str | os.PathLike[str]
 
 Format = Literal["jsonl", "parquet", "text"]
 Compression = Literal["gzip", "zstd"]
@@ -54,9 +56,7 @@ def split_suffixes(name: str) -> tuple[Format | None, Compression | None]:
     return _FORMATS.get(suffix), compression
 
 
-def find_inputs(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], format: Format | None
-) -> tuple[list[InputFile], bool]:
+def find_inputs(inputs: _Path | Sequence[_Path], format: Format | None) -> tuple[list[InputFile], bool]:
     """The files in the order in which their documents count: inputs as given, those of a folder or pattern by name.
 
     Args:
@@ -137,42 +137,52 @@ def _require_different(files: Iterable[InputFile]) -> None:
             raise InvalidArgumentError(f"{file.name}: the same file as {first}; its documents would all be duplicates")
 
 
-def output_paths(
-    files: Sequence[InputFile], single: bool, output: str | os.PathLike[str], others: Iterable[Path]
-) -> list[Path]:
+@dataclass(frozen=True)
+class Targets:
+    """What is written: the documents of each input, the table of removals, and the rows that were set aside."""
+
+    outputs: tuple[Path, ...]
+    removals: Path | None
+    rejected: Path | None
+
+
+def find_targets(files: Sequence[InputFile], single: bool, output: _Path | None, removals: _Path | None) -> Targets:
     """Where what stays of each file goes: to `output` for a single file, else to a file of its name in that folder.
 
     Args:
         files: The inputs.
         single: Whether they are one file that was given by its own name.
-        output: A file or a folder.
-        others: Further files that will be written.
+        output: A file or a folder, or None.
+        removals: The table of removals, or None.
 
     Raises:
-        InvalidArgumentError: An output is an input, or has its name in common with another or with another format.
+        InvalidArgumentError: What is written is an input, or two things would be written to the same file, or a file
+            of another format.
     """
+    table = None if removals is None else Path(removals)
+    outputs = [] if output is None else _output_paths(files, single, output)
+    rejected = None if output is None else Path(os.fspath(output).rstrip(os.sep) + ".rejected.jsonl")
+    identities = {_identity(file.path): file.name for file in files}
+    taken: set[Path] = set()
+    for path in (*outputs, table, rejected):
+        if path is None:
+            continue
+        if path in taken:
+            raise InvalidArgumentError(f"{path}: two files would be written there")
+        taken.add(path)
+        identity = _identity(path)
+        if identity is not None and identity in identities:
+            raise InvalidArgumentError(f"{path}: the output would replace the input {identities[identity]}")
+    return Targets(tuple(outputs), table, rejected)
+
+
+def _output_paths(files: Sequence[InputFile], single: bool, output: _Path) -> list[Path]:
     target = Path(output)
     if single and not target.is_dir() and not os.fspath(output).endswith(os.sep):
         named = split_suffixes(target.name)[0]
         if named not in (None, files[0].format):
             raise InvalidArgumentError(f"{target}: the output has the format of the input, {files[0].format}")
-        paths = [target]
-    else:
-        if target.exists() and not target.is_dir():
-            raise InvalidArgumentError(f"{target}: several inputs need a folder as output, and this is none")
-        paths = [target / file.below for file in files]
-    taken: set[Path] = set()
-    for path in [*paths, *others]:
-        if path in taken:
-            raise InvalidArgumentError(f"{path}: two files would be written there")
-        taken.add(path)
-        require_no_input(path, files)
-    return paths
-
-
-def require_no_input(path: Path, files: Iterable[InputFile]) -> None:
-    """Raises InvalidArgumentError when `path` is one of the files, by whatever name."""
-    identity = _identity(path)
-    for file in files:
-        if identity is not None and identity == _identity(file.path):
-            raise InvalidArgumentError(f"{path}: the output would replace the input {file.name}")
+        return [target]
+    if target.exists() and not target.is_dir():
+        raise InvalidArgumentError(f"{target}: several inputs need a folder as output, and this is none")
+    return [target / file.below for file in files]

@@ -1,8 +1,7 @@
 """Documents that are lines: JSON Lines and plain text. Compressed files are unpacked into a temporary file first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Documents that are rows of a Parquet file, read and written by row groups through pyarrow.
 
-Of the file only the column of texts stays at hand: in memory as pyarrow read it, or, where it does not fit, in a temporary
-file. All other columns are read again when the rows are written.
+Of the file only the column of texts stays at hand: in memory as pyarrow read it, or, where it does not fit, in a
+temporary file. All other columns are read again when the rows are written.
 """
 
 import json
@@ -233,8 +233,8 @@ class ParquetDocuments(Documents):
     def _write(self, path: Path, rows: npt.NDArray[np.bool_], marks: Marks | None, progress: Progress) -> None:
         """Row group by row group, those of `rows`."""
         pa, parquet = _arrow(self.file.name), _parquet(self.file.name)
+        self._require_unchanged()
         with _errors_of(self.file.name, writing=path), parquet.ParquetFile(self.file.path) as source:
-            self._require_unchanged()
             schema = source.schema_arrow
             if marks is not None:
                 for name, kind in zip(MARK_NAMES, (pa.bool_(), pa.string(), pa.string(), pa.float32()), strict=True):

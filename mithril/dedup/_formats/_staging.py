@@ -1,8 +1,10 @@
 """Outputs that appear together: written in hidden folders beside their places, and moved there when all are whole."""
 
+import errno
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +21,7 @@ class Staging:
 
     def __init__(self) -> None:
         self._folders: dict[Path, Path] = {}  # where files shall go → where they are written
-        self._moves: list[tuple[Path, Path]] = []
+        self._paths: dict[Path, Path] = {}  # the same for files
         self._made: list[Path] = []
 
     def __enter__(self) -> "Staging":
@@ -32,27 +34,27 @@ class Staging:
             shutil.rmtree(folder, ignore_errors=True)
         if error is not None:
             for folder in reversed(self._made):
-                try:
+                with suppress(OSError):  # something else came into it
                     folder.rmdir()
-                except OSError:
-                    pass
 
     def place(self, target: Path) -> Path:
-        """Where to write what shall be `target`. Raises StorageError when it cannot be written there."""
+        """Where to write what shall be `target`, the same at each call. Raises StorageError when that cannot be."""
+        if target in self._paths:
+            return self._paths[target]
         folder = target.parent
         try:
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if target.exists() and not target.is_file():  # renaming would replace a device
+                raise OSError(errno.EINVAL, "not a regular file")
             if folder not in self._folders:
                 self._make(folder)
                 staged = folder / f".mithril-{secrets.token_hex(8)}.tmp"
                 staged.mkdir()
                 self._folders[folder] = staged
-            if target.is_dir():
-                raise IsADirectoryError(21, "Is a directory")
         except OSError as error:
             raise StorageError(error.errno, f"cannot write: {error.strerror}", str(target)) from None
-        path = self._folders[folder] / target.name
-        self._moves.append((path, target))
-        return path
+        return self._paths.setdefault(target, self._folders[folder] / target.name)
 
     def _make(self, folder: Path) -> None:
         missing = []
@@ -65,7 +67,7 @@ class Staging:
 
     def commit(self) -> None:
         """Give all files their names, replacing those that have them. Raises StorageError."""
-        for path, target in self._moves:
+        for target, path in self._paths.items():
             try:
                 os.replace(path, target)
             except OSError as error:

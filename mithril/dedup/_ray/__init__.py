@@ -1,1 +1,2 @@
-"""Near-duplicate removal on Ray. docs/dedup-ray.md says how; `_buckets` and `_partition` are the method and know no Ray."""
+"""Near-duplicate removal on Ray. docs/dedup-ray.md says how; `_buckets` and `_partition` are the method and know no
+Ray."""

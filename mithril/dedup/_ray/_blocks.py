@@ -1,5 +1,6 @@
 """A dataset as its blocks, in order; and a dataset of blocks that documents' verdicts were added to."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import ray.data
 
 from mithril.dedup._ray._messages import Array
 
-__all__ = ["ADDED_COLUMNS", "Blocks", "Partitions", "Verdict", "annotate", "blocks_of", "partitions_of"]
+__all__ = ["ADDED_COLUMNS", "Blocks", "Partitions", "Verdict", "annotate", "blocks_of", "column_names", "partitions_of"]
 
 ADDED_COLUMNS = ("keep", "cluster_id", "kept_id", "similarity")
 
@@ -76,7 +77,8 @@ def _count(block: pa.Table) -> int:
 
 
 def blocks_of(dataset: Any) -> Blocks:
-    """Execute the dataset and return its blocks. They stay where they are; only the number of rows of each comes here."""
+    """Execute the dataset and return its blocks. They stay where they are; only the number of rows of each comes
+    here."""
     with _in_order(dataset):
         refs = dataset.materialize().to_arrow_refs()
     counts = ray.get([_count.remote(ref) for ref in refs])
@@ -85,12 +87,23 @@ def blocks_of(dataset: Any) -> Blocks:
     return Blocks([ref for ref, _ in filled], starts)
 
 
+@ray.remote
+def _names(block: pa.Table) -> list[str]:
+    return list(block.column_names)
+
+
+def column_names(blocks: Blocks) -> list[str]:
+    """The columns of the first block."""
+    names: list[str] = ray.get(_names.remote(blocks.refs[0]))
+    return names
+
+
 def partitions_of(starts: Array, most: int) -> Partitions:
     """Blocks that begin in these rows, in runs of about as many rows each; no run is empty."""
     middles = (starts[:-1] + starts[1:]) // 2
     part = np.minimum(middles * most // max(int(starts[-1]), 1), most - 1)
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(part)]
-    runs = [range(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    runs = [range(a, b) for a, b in itertools.pairwise(bounds)]
     return Partitions(starts, runs)
 
 

@@ -1,10 +1,10 @@
 """The documents under the band keys of one index actor, and which of them are still to be compared.
 
-A bucket holds the documents of one key in the order of preference. A document is compared with those before it, from the
-first on, in steps that double; no further than to the 128th that may be kept, so that a bucket never holds more than 128
-kept ones, whatever else is in it. What was removed leaves. It knows nothing of texts: what comes of a comparison it learns
-from announcements. Everything here can be made again from the sketches and the announcements so far, except how
-far documents are compared; comparing again does no harm.
+A bucket holds the documents of one key in the order of preference. A document is compared with those before it, from
+the first on, in steps that double; no further than to the 128th that may be kept, so that a bucket never holds more
+than 128 kept ones, whatever else is in it. What was removed leaves. It knows nothing of texts: what comes of a
+comparison it learns from announcements. Everything here can be made again from the sketches and the announcements so
+far, except how far documents are compared; comparing again does no harm.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Buckets:
         decided here: every document is compared with the first 128 of its bucket."""
         self._star = star
         self.full = 0
-        """How many times a kept document found a bucket full, in buckets that are done."""
+        """How many times a document found its bucket full; with `star` a kept one, and in buckets that are done."""
         order = sort_places(places, keys)
         keys = keys[order]
         self._bucket = (
@@ -71,6 +71,8 @@ class Buckets:
             len(order), np.uint8
         )  # with how many of the candidates of its bucket, from the first on
         self._last = self._compared
+        if not star and len(order):
+            self.full = int(np.maximum(np.bincount(self._bucket) - MAX_PER_KEY, 0).sum())
         self._drop()
 
     def __len__(self) -> int:

@@ -1,13 +1,10 @@
-"""Connected components of documents, of which each knows the most preferred one. `Components` knows no Ray."""
-
-from typing import Any
+"""Connected components of documents, of which each knows the most preferred one."""
 
 import numpy as np
-import ray
 
 from mithril.dedup._ray._messages import Array, find_rows, sort_places
 
-__all__ = ["Components", "ComponentsActor"]
+__all__ = ["Components"]
 
 
 def _connect(count: int, a: Array, b: Array) -> Array:
@@ -61,19 +58,3 @@ class Components:
         span = slice(*np.searchsorted(self._rows, np.array([first, last], np.uint64)))
         rows, roots = self._rows[span], self._roots[span]
         return rows[rows != roots].astype(np.int64), roots[rows != roots].astype(np.int64)
-
-
-@ray.remote(max_restarts=0)
-class ComponentsActor:
-    """The components of the whole dataset; memory for documents that have an edge only."""
-
-    def __init__(self) -> None:
-        self._components = Components()
-
-    def add(self, edges: tuple[Array, Array]) -> None:
-        """Edges of a partition."""
-        self._components.add(*edges)
-
-    def removed(self, first: int, last: int) -> Any:
-        """As `Components.removed`."""
-        return self._components.removed(first, last)

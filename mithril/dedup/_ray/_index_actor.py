@@ -28,43 +28,66 @@ def returns(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-@ray.remote(max_restarts=0)
-class IndexActor:
-    """One share of the band keys."""
+class _IndexActor:
+    """One share of the band keys. It is filled some bands at a time, as most documents share no key with others and
+    need no memory after that."""
 
     def __init__(self, bounds: Array, *, star: bool) -> None:
         self._bounds = bounds
         self._star = star
         self._parts: dict[int, tuple[Array, Array, Array]] = {}
-        self._buckets: Buckets | None = None
+        self._buckets: list[Buckets] = []
         self._round = -1
+
+    def clear(self) -> None:
+        """Begin to be filled."""
+        self._parts.clear()
+        self._buckets.clear()
 
     def add(self, block: int, keys: Array, members: Array, status: Array) -> None:
         """Take the keys of a block's documents. A task that Ray plays again adds the same once more."""
         self._parts[block] = (keys, members, status)
 
-    def seal(self) -> Any:
-        """All is there. Returns a reference for each partition: its rows that share a key with others."""
+    def end_pass(self) -> None:
+        """All blocks have added their keys of some bands."""
         keys, members, status = (np.concatenate(part) for part in zip(*self._parts.values(), strict=True))
         self._parts.clear()
-        self._buckets = Buckets(keys, members, status, star=self._star)
-        rows = np.unique(self._buckets.rows)
+        self._buckets.append(Buckets(keys, members, status, star=self._star))
+
+    def rows(self) -> Any:
+        """A reference for each partition: its rows that share a key with others."""
+        rows = np.unique(np.concatenate([buckets.rows for buckets in self._buckets]))
         return returns(np.split(rows, np.searchsorted(rows, self._bounds[1:-1])))
 
     def propose(self, number: int, *announcements: Announcement) -> Any:
-        """Round `number`. Returns a reference for each partition: a Report. Asked again for a round, it says the same."""
-        assert self._buckets is not None
+        """Round `number`. Returns a reference for each partition: a Report. Asked again for a round, it says the
+        same."""
+        limit = PAIRS_A_ROUND // len(self._buckets)
         if number == self._round:
-            proposal = self._buckets.propose_again(PAIRS_A_ROUND)
+            proposals = [buckets.propose_again(limit) for buckets in self._buckets]
         else:
-            self._buckets.apply(decided(announcements))
-            proposal = self._buckets.propose(PAIRS_A_ROUND)
+            heard = decided(announcements)
+            for buckets in self._buckets:
+                buckets.apply(heard)
+            proposals = [buckets.propose(limit) for buckets in self._buckets]
         self._round = number
-        return returns(_split(proposal, self._bounds))
+        return returns(_split(_join(proposals), self._bounds))
 
     def full(self) -> int:
-        """How many times a kept document found a bucket full."""
-        return self._buckets.full if self._buckets else 0
+        """How many times a document found its bucket full and was not entered."""
+        return sum(buckets.full for buckets in self._buckets)
+
+
+IndexActor: Any = ray.remote(max_restarts=0)(_IndexActor)
+
+
+def _join(proposals: Sequence[Proposal]) -> Proposal:
+    return Proposal(
+        np.concatenate([proposal.rows for proposal in proposals]),
+        np.concatenate([proposal.places for proposal in proposals]),
+        np.concatenate([proposal.kept for proposal in proposals]),
+        np.unique(np.concatenate([proposal.waiting for proposal in proposals])),
+    )
 
 
 def _split(proposal: Proposal, bounds: Array) -> list[Report]:
@@ -86,15 +109,16 @@ def route(
     block: int,
     first_row: int,
     config: DedupConfig,
+    bands: range,
     actors: Sequence[Any],
     wanted: Sequence[int],
 ) -> None:
-    """Send the keys of a block's documents to those of the index actors that are `wanted`."""
+    """Send the keys of a block's documents in some bands to those of the index actors that are `wanted`."""
     offset = first_row - state.first_row
     status = state.status[offset : offset + len(sketches)]
     taking = np.flatnonzero(~np.isin(status, (GONE, TWIN, EMPTY)))
-    keys = band_keys(sketches)[taking].astype(np.uint64)
-    keys |= np.arange(keys.shape[1], dtype=np.uint64) << np.uint64(32)
+    keys = band_keys(sketches)[taking, bands.start : bands.stop].astype(np.uint64)
+    keys |= np.array(bands, np.uint64) << np.uint64(32)
     members, status = places(sketches, first_row, config)[taking], status[taking]
     owner = _owner(keys, len(actors))
     sent = []
@@ -106,5 +130,6 @@ def route(
 
 def _owner(keys: Array, count: int) -> Array:
     """The number of the actor that owns each key: of 2^32 equal ranges of the hash, a run."""
-    hashes = keys * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)
-    return hashes * np.uint64(count) >> np.uint64(32)
+    hashes: Array = keys * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)
+    owner: Array = hashes * np.uint64(count) >> np.uint64(32)
+    return owner

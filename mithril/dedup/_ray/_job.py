@@ -1,4 +1,5 @@
-"""The job, stage by stage. The process that runs it holds references and counts, a few for each block, actor and partition.
+"""The job, stage by stage. The process that runs it holds references and counts, a few for each block, actor and
+partition.
 
 sketch → twins → fill the index → rounds → components (if asked for) → verdicts. Sketches and the states of
 partitions are values in the object store; a round in which an index actor was lost is played again from them.
@@ -8,21 +9,21 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import ray
 import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import RayError, UserCodeException
 
 from mithril._errors import MithrilError
 from mithril.dedup._config import DedupConfig
 from mithril.dedup._ray._blocks import Blocks, Partitions, annotate, blocks_of
 from mithril.dedup._ray._buckets import MAX_PER_KEY
-from mithril.dedup._ray._components import ComponentsActor
 from mithril.dedup._ray._index import Index, references
 from mithril.dedup._ray._partition import Counts
-from mithril.dedup._ray._rounds import absorb, contest, edges, link, settle, undecided
-from mithril.dedup._ray._shelf import Comparer, Shelf
-from mithril.dedup._ray._sketches import Columns, sketch
+from mithril.dedup._ray._rounds import ComponentsActor, absorb, contest, edges, link, settle, undecided
+from mithril.dedup._ray._shelf import Comparer, Contents, Shelf
+from mithril.dedup._ray._sketches import Columns, blame, sketch
 from mithril.dedup._ray._twins import begin, find_twins, split_hashes
 from mithril.dedup._ray._verdicts import answer_twins, ask_for_twins, conclude
 
@@ -48,6 +49,7 @@ class Job:
         self._columns = columns
         self._config = config
         self._progress = progress
+        self._name = f"mithril-dedup-{uuid4().hex[:12]}"  # of the actors, for whoever looks at the cluster
         self._sketches: list[Any] = []
         self._shelves: list[Any] = []
         self._comparer: Any = None
@@ -58,7 +60,7 @@ class Job:
         try:
             self._sketch()
             states = self._find_twins()
-            index = Index(num_index_actors, self._sketches, self._partitions, self._config)
+            index = Index(f"{self._name}-index", num_index_actors, self._sketches, self._partitions, self._config)
             states = self._retry(index, states, partial(self._fill, index, states))
             states = self._play(index, states)
             if self._config.clusters == "components":
@@ -74,15 +76,24 @@ class Job:
         """Make the sketches, and the actors that texts and sketches are asked for."""
         make = partial(sketch, columns=self._columns, config=self._config)
         texts = ray.data.from_arrow_refs(self._texts.refs)
-        sketches = blocks_of(texts.map_batches(make, batch_format="pyarrow", batch_size=None, zero_copy_batch=True))
+        mapped = texts.map_batches(make, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
+        try:
+            sketches = blocks_of(mapped)
+        except UserCodeException:
+            firsts = self._texts.starts[:-1].tolist()
+            for block, first in zip(self._texts.refs, firsts, strict=True):
+                ray.get(blame.remote(block, first, self._columns, self._config))
+            raise
         if sketches.starts.tolist() != self._texts.starts.tolist():
             raise MithrilError("Ray Data did not give one block of sketches for each block of texts")
         self._sketches = sketches.refs
-        for run in self._partitions.runs:
+        contents = []
+        for number, run in enumerate(self._partitions.runs, 1):
             blocks = slice(run.start, run.stop)
             texts_of_run = Blocks(self._texts.refs[blocks], self._texts.starts[run.start : run.stop + 1])
-            self._shelves.append(Shelf.remote(texts_of_run, self._sketches[blocks], self._columns.text))
-        self._comparer = ray.put(Comparer(self._shelves, self._partitions.bounds, self._config))
+            contents.append(ray.put(Contents(texts_of_run, self._sketches[blocks], self._columns.text)))
+            self._shelves.append(Shelf.options(name=f"{self._name}-shelf-{number}").remote())
+        self._comparer = ray.put(Comparer(self._shelves, contents, self._partitions.bounds, self._config))
         self._progress("sketch", self._partitions.rows, self._partitions.rows)
 
     def _find_twins(self) -> list[Any]:
@@ -121,7 +132,7 @@ class Job:
             "%d rounds: %d pairs proposed, %d compared, %d near duplicates",
             *(number, total.proposed, total.compared, total.near),
         )
-        full = index.full() if self._config.clusters == "star" else 0
+        full = index.full()
         if full:
             _log.warning("%d times a document was left out of a band, whose key had %d already", full, MAX_PER_KEY)
         return states

@@ -1,7 +1,7 @@
 """What index actors and partitions tell each other, round by round; all of it NumPy arrays.
 
-A document is named by its *row*, its position in the dataset, and stands in the order of preference by its *place*: one to
-three columns of 64 bits, compared from the left, of which the last is the row.
+A document is named by its *row*, its position in the dataset, and stands in the order of preference by its *place*: one
+to three columns of 64 bits, compared from the left, of which the last is the row.
 """
 
 from collections.abc import Sequence
@@ -91,5 +91,6 @@ def find_rows(rows: Array, wanted: Array) -> tuple[Array, Array]:
 
 
 def sort_places(places: Array, *groups: Array) -> Array:
-    """The order of preference within each group: positions sorted by `groups`, the first of them first, then by place."""
+    """The order of preference within each group: positions sorted by `groups`, the first of them first, then by
+    place."""
     return np.lexsort((*places.T[::-1], *groups[::-1]))

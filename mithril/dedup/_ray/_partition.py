@@ -1,10 +1,10 @@
 """The documents of one partition, which is a run of rows: what is decided of them, round by round.
 
-A document is kept when the documents before it that share a band key have all been compared with it, or were removed, and
-none of them is a near duplicate that may be kept. It is removed as soon as a kept one is a near duplicate, and explained when no kept one
-before that can be. Both follow from facts that later rounds cannot change, so the result does not depend on which
-comparison is made when: it is that of one document after another. A state is a value: each round makes a new one,
-and a round that failed is played again from the old.
+A document is kept when the documents before it that share a band key have all been compared with it, or were removed,
+and none of them is a near duplicate that may be kept. It is removed as soon as a kept one is a near duplicate, and
+explained when no kept one before that can be. Both follow from facts that later rounds cannot change, so the result
+does not depend on which comparison is made when: it is that of one document after another. A state is a value: each
+round makes a new one, and a round that failed is played again from the old.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,7 +60,8 @@ class Partition:
     removed: Array
     """int64[m]: documents (positions in the partition) that are removed and explained, twins too."""
     removed_by: Array
-    """int64[m]: the rows that explain them; of twins the first of them in the order of preference, which may be removed."""
+    """int64[m]: the rows that explain them; of twins the first of them in the order of preference, which may be
+    removed."""
     similarities: Array
     """float32[m]"""
 

@@ -1,9 +1,10 @@
-"""The texts and digests of a partition, for whoever asks for some of them by row; and what compares documents of all partitions.
+"""Texts and digests of a partition, for whoever asks for some of them by row; and what compares documents with them.
 
 Nobody else reads texts after the sketches are made, and no text passes through the process that runs the job.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,49 +19,68 @@ from mithril.dedup._ray._messages import Array
 from mithril.dedup._ray._sketches import digests, one_thread
 from mithril.dedup._texts import texts_of
 
-__all__ = ["Comparer", "Shelf"]
+__all__ = ["Comparer", "Contents", "Shelf"]
 
 _PAIRS_AT_ONCE = 8192  # so many pairs of texts a task holds at a time
 _DIGESTS_AT_ONCE = 1 << 18
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-class Shelf:
-    """Actor that knows the blocks of one partition. It holds nothing but references, so Ray may restart it at any time.
+@dataclass(frozen=True)
+class Contents:
+    """Where the texts and the sketches of a partition lie."""
 
-    Blocks are mapped from the object store, not copied.
-    """
+    texts: Blocks
+    sketches: Sequence[Any]
+    column: str
 
-    def __init__(self, texts: Blocks, sketches: Sequence[Any], column: str) -> None:
-        self._starts = texts.starts
-        self._texts = texts.refs
-        self._sketches = sketches
-        self._column = column
 
-    def texts(self, rows: Array) -> pa.ChunkedArray:
-        """Values of the column in these rows, which ascend."""
+class _Shelf:
+    """Actor that is asked for documents of one partition. It is told with each request where these lie, and so may be
+    restarted by Ray at any time. Blocks are mapped from the object store, not copied."""
+
+    def __init__(self) -> None:
+        self._contents: Contents | None = None
+
+    def texts(self, contents: Sequence[Any], rows: Array) -> pa.ChunkedArray:
+        """Texts of these rows, which ascend. `contents` holds one reference to Contents, always the same."""
+        own = self._read(contents)
         chunks = []
-        for block, wanted in self._by_block(rows):
-            taken = ray.get(self._texts[block]).column(self._column).take(pa.array(wanted))
+        for block, wanted in _by_block(own, rows):
+            taken = ray.get(own.texts.refs[block]).column(own.column).take(pa.array(wanted))
             chunks.extend(taken.cast(pa.large_string()).chunks)  # blocks may differ
         return pa.chunked_array(chunks)
 
-    def digests(self, rows: Array) -> Array:
-        """uint8[n, permutations ÷ 2] of these rows, which ascend."""
-        return np.concatenate([digests(ray.get(self._sketches[block]))[at] for block, at in self._by_block(rows)])
+    def digests(self, contents: Sequence[Any], rows: Array) -> Array:
+        """uint8[n, permutations ÷ 2], as `texts`."""
+        own = self._read(contents)
+        return np.concatenate([digests(ray.get(own.sketches[block]))[at] for block, at in _by_block(own, rows)])
 
-    def _by_block(self, rows: Array) -> Iterator[tuple[int, Array]]:
-        cuts = np.searchsorted(rows, self._starts)
-        for block in np.flatnonzero(np.diff(cuts)).tolist():
-            yield block, rows[cuts[block] : cuts[block + 1]] - self._starts[block]
+    def _read(self, contents: Sequence[Any]) -> Contents:
+        if self._contents is None:
+            self._contents = ray.get(contents[0])
+        return self._contents
+
+
+Shelf: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Shelf)
+
+
+def _by_block(own: Contents, rows: Array) -> Iterator[tuple[int, Array]]:
+    """The blocks that hold some of the rows, and the positions of these in the block."""
+    starts = own.texts.starts
+    cuts = np.searchsorted(rows, starts)
+    for block in np.flatnonzero(np.diff(cuts)).tolist():
+        yield block, rows[cuts[block] : cuts[block + 1]] - starts[block]
 
 
 class Comparer:
-    """Gives similarities of pairs of rows, as the run on one machine does: digests first, then, where those agree, texts."""
+    """Gives similarities of pairs of rows, as the run on one machine does: digests first, then, where those agree,
+    texts."""
 
-    def __init__(self, shelves: Sequence[Any], bounds: Array, config: DedupConfig) -> None:
-        """Shelves of all partitions; int64[partitions + 1], the rows that they begin with; and what counts as similar."""
+    def __init__(self, shelves: Sequence[Any], contents: Sequence[Any], bounds: Array, config: DedupConfig) -> None:
+        """Shelves of all partitions, references to their contents, the rows that they begin with (int64[partitions +
+        1]); and what counts as similar."""
         self._shelves = shelves
+        self._contents = contents
         self._bounds = bounds
         self._config = config
 
@@ -103,8 +123,8 @@ class Comparer:
         """What the shelves have of ascending rows, shelf by shelf."""
         cuts = np.searchsorted(rows, self._bounds).tolist()
         asked = [
-            getattr(shelf, what).remote(rows[a:b])
-            for shelf, a, b in zip(self._shelves, cuts[:-1], cuts[1:], strict=True)
+            getattr(shelf, what).remote([contents], rows[a:b])
+            for shelf, contents, a, b in zip(self._shelves, self._contents, cuts[:-1], cuts[1:], strict=True)
             if a < b
         ]
         return list(ray.get(asked))

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from mithril._errors import InvalidArgumentError
+from mithril._errors import CorruptError, InvalidArgumentError
 from mithril._native import core
 from mithril.dedup._config import DedupConfig
 from mithril.dedup._options import options_of
 from mithril.dedup._ray._messages import Array
 from mithril.dedup._texts import texts_of
 
-__all__ = ["Columns", "band_keys", "digests", "one_thread", "places", "sketch", "sources_of"]
+__all__ = ["Columns", "band_keys", "blame", "digests", "one_thread", "places", "sketch", "sources_of"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,20 @@ def sketch(block: pa.Table, *, columns: Columns, config: DedupConfig) -> pa.Tabl
     return pa.table(arrays)
 
 
+@ray.remote
+def blame(block: pa.Table, first_row: int, columns: Columns, config: DedupConfig) -> None:
+    """Raise what `sketch` raises for the block, naming the row. Ray Data would only say that something was raised."""
+    try:
+        sketch(block, columns=columns, config=config)
+    except CorruptError:
+        texts, options = texts_of(block.column(columns.text)), options_of(one_thread(config))
+        for i in range(len(texts)):
+            try:
+                core.sketch(texts, options, i, i + 1)
+            except CorruptError as error:
+                raise CorruptError(f"row {first_row + i}: {error}") from None
+
+
 def band_keys(sketches: pa.Table) -> Array:
     """uint32[rows, bands]"""
     return _matrix(sketches.column("keys")).view(np.uint32)
@@ -112,8 +126,9 @@ def _matrix(column: pa.ChunkedArray) -> Array:
 
 def _preference(block: pa.Table, texts: core.Texts, columns: Columns, config: DedupConfig) -> Array | None:
     if config.keep == "longest":
-        sizes: Array = core.sizes_and_hashes(texts, 1)[0]
-        return ~sizes
+        sizes, _ = core.sizes_and_hashes(texts, 1)
+        longest: Array = ~sizes.astype(np.uint64)
+        return longest
     if config.keep == "score":
         return _descending(block.column(columns.score), str(columns.score))
     if config.keep == "source":
@@ -129,4 +144,5 @@ def _descending(column: pa.ChunkedArray, name: str) -> Array:
         raise InvalidArgumentError(f"column {name!r} of scores holds null or NaN")
     bits = (scores + 0.0).view(np.uint64)  # adding makes one zero of two
     sign = np.uint64(1) << np.uint64(63)
-    return np.where(bits & sign, bits, ~(bits | sign))
+    descending: Array = np.where(bits & sign, bits, ~(bits | sign))
+    return descending

@@ -1,5 +1,6 @@
 """Exact duplicates, by the hash of the text. The first of them in the order of preference stands for the others."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ _Hashes = tuple[Array, Array, Array]  # low, high, places
 
 @ray.remote
 def split_hashes(parts: int, first_row: int, config: DedupConfig, *sketches: pa.Table) -> Any:
-    """Of the documents of a partition the hashes, a reference for each range of them. Texts without words are left out."""
+    """Of the documents of a partition the hashes, a reference for each range of them. Texts without words are left
+    out."""
     table = pa.concat_tables(sketches)
     words = ~table.column("empty").to_numpy()
     low, high = table.column("low").to_numpy()[words], table.column("high").to_numpy()[words]
@@ -30,7 +32,8 @@ def split_hashes(parts: int, first_row: int, config: DedupConfig, *sketches: pa.
 
 @ray.remote
 def find_twins(bounds: Array, *hashes: _Hashes) -> Any:
-    """Of a range of hashes a reference for each partition: its rows that equal one before them, and the first such one."""
+    """Of a range of hashes a reference for each partition: its rows that equal one before them, and the first such
+    one."""
     low, high, members = (np.concatenate(part) for part in zip(*hashes, strict=True))
     order = sort_places(members, high, low)
     low, high, rows = low[order], high[order], members[order, -1]
@@ -40,7 +43,7 @@ def find_twins(bounds: Array, *hashes: _Hashes) -> Any:
     by_row = np.argsort(rows)
     rows, of = rows[by_row].astype(np.int64), of[by_row].astype(np.int64)
     cuts = np.searchsorted(rows, bounds)
-    return returns([(rows[a:b], of[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+    return returns([(rows[a:b], of[a:b]) for a, b in itertools.pairwise(cuts)])
 
 
 @ray.remote

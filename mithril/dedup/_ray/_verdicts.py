@@ -26,7 +26,8 @@ def ask_for_twins(state: Partition, bounds: Array) -> Any:
 
 @ray.remote
 def answer_twins(state: Partition, *asked: Array) -> Any:
-    """A reference for each partition that asked: what explains the removal of its rows, -1 if kept, and the similarities."""
+    """A reference for each partition that asked: what explains the removal of its rows, -1 if kept, and the
+    similarities."""
     by, similarities = _removed_by(state)
     return returns([(by[rows - state.first_row], similarities[rows - state.first_row]) for rows in asked])
 

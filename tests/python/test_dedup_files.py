@@ -1,0 +1,475 @@
+"""Near-duplicate removal of files: formats, borders of rows, damage, faults of the system, and what is written."""
+
+import gzip
+import json
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mithril import (
+    CorruptError,
+    InvalidArgumentError,
+    StorageError,
+    StorageNotFoundError,
+    TruncatedError,
+)
+from mithril.dedup import DedupConfig, Deduplicator
+from mithril.dedup._files import deduplicate_files
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+zstandard = pytest.importorskip("zstandard")
+
+
+def text(number: int, *, changed: int = 0) -> str:
+    """Forty words that no other number has; `changed` of them differ from those of the same number."""
+    words = [f"{number}w{i}" for i in range(40)]
+    return " ".join([*words[: 40 - changed], *(f"{number}x{i}" for i in range(changed))])
+
+
+# 0 and 3 are near duplicates, 1 and 4 exact ones; 5 is like 0 and 3 in nothing.
+TEXTS = [text(0), text(1) + '\n"quoted" é', text(2), text(0, changed=1), text(1) + '\n"quoted" é', text(5)]
+KEPT = [0, 1, 2, 5]
+
+
+def lines_of(texts: list[str], **fields: list[Any]) -> list[str]:
+    return [
+        json.dumps({"id": i, "text": text, **{name: values[i] for name, values in fields.items()}})
+        for i, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Path:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(line + "\n" for line in lines_of(TEXTS)))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert list(tmp_path.rglob(".mithril-*")) == []
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_lines_stay_byte_for_byte(tmp_path: Path) -> None:
+    lines = lines_of(TEXTS)
+    lines[0] = '  {"text" :"' + TEXTS[0].replace("w", "\\u0077") + '", "big": 123456789012345678901234567890, "é":1} '
+    content = [f"{line}{end}".encode() for line, end in zip(lines, ["\r\n", "\n", "\n\n", "\n", "\n", ""], strict=True)]
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"".join(content))
+    result = deduplicate_files(tmp_path / "a.jsonl", tmp_path / "b.jsonl", removals=tmp_path / "removed.jsonl")
+    assert (tmp_path / "b.jsonl").read_bytes() == b"".join(content[i].replace(b"\n\n", b"\n") for i in KEPT)
+    name = str(tmp_path / "a.jsonl")
+    removed = rows(tmp_path / "removed.jsonl")
+    assert [(r["file"], r["row"], r["kept_file"], r["kept_row"]) for r in removed] == [
+        (name, 5, name, 1),
+        (name, 6, name, 2),
+    ]
+    similarity = Deduplicator().similarity(TEXTS[3], TEXTS[0])
+    assert [r["similarity"] for r in removed] == [pytest.approx(similarity), 1]
+    assert result.stats.total_documents == 6
+    assert result.stats.unique_documents == 4
+    assert result.bytes_read == (tmp_path / "a.jsonl").stat().st_size
+    assert (result.outputs, result.removals) == ((tmp_path / "b.jsonl",), tmp_path / "removed.jsonl")
+    assert result.rejected is None
+
+
+def test_examples_and_clusters(jsonl: Path) -> None:
+    result = deduplicate_files(jsonl)
+    [example] = result.examples(5)
+    assert example.removed == f"{jsonl}:4"
+    assert example.kept == f"{jsonl}:1"
+    assert (example.removed_text, example.kept_text) == (TEXTS[3], TEXTS[0])
+    assert [(c.kept, c.documents, c.text) for c in result.largest_clusters(1)] == [(f"{jsonl}:1", 2, TEXTS[0])]
+
+
+def test_between_files_of_all_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("in")
+    (folder / "deep").mkdir(parents=True)
+    lines = "".join(line + "\n" for line in lines_of(TEXTS)).encode()
+    (folder / "a.jsonl").write_bytes(lines)
+    (folder / "b.txt").write_text(text(2) + "\n\n" + text(7) + "\n")
+    (folder / "c.parquet").parent.mkdir(exist_ok=True)
+    parquet.write_table(pa.table({"text": [text(5, changed=1), text(8)], "n": [1, 2]}), folder / "c.parquet")
+    half = lines[: lines.index(b"\n") + 1]
+    (folder / "deep" / "d.jsonl.gz").write_bytes(gzip.compress(half) + gzip.compress(lines_of([text(9)])[0].encode()))
+    compress = zstandard.ZstdCompressor().compress
+    (folder / "deep" / "e.jsonl.zst").write_bytes(compress(half) + compress(lines_of([text(10)])[0].encode()))
+    (folder / "_SUCCESS.json").write_text("not read")
+    result = deduplicate_files("in", "out", removals="removed.parquet")
+
+    assert list(result.files) == ["in/a.jsonl", "in/b.txt", "in/c.parquet", "in/deep/d.jsonl.gz", "in/deep/e.jsonl.zst"]
+    assert [row["id"] for row in rows(Path("out/a.jsonl"))] == KEPT
+    assert Path("out/b.txt").read_text() == "\n" + text(7) + "\n"
+    assert parquet.read_table("out/c.parquet").to_pydict() == {"text": [text(8)], "n": [2]}
+    assert json.loads(gzip.decompress(Path("out/deep/d.jsonl.gz").read_bytes()))["text"] == text(9)
+    with open("out/deep/e.jsonl.zst", "rb") as file:
+        assert json.loads(zstandard.ZstdDecompressor().stream_reader(file).read())["text"] == text(10)
+    table = parquet.read_table("removed.parquet").to_pylist()
+    assert [(r["file"], r["row"], r["kept_file"], r["kept_row"]) for r in table][2:] == [
+        ("in/b.txt", 1, "in/a.jsonl", 3),
+        ("in/c.parquet", 1, "in/a.jsonl", 6),
+        ("in/deep/d.jsonl.gz", 1, "in/a.jsonl", 1),
+        ("in/deep/e.jsonl.zst", 1, "in/a.jsonl", 1),
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_result_is_that_of_the_texts_in_memory(tmp_path: Path, threads: int) -> None:
+    texts = [text(i % 701, changed=i % 3) for i in range(3000)]
+    config = DedupConfig(num_threads=threads)
+    for part in range(3):
+        lines = lines_of(texts[part * 1000 : (part + 1) * 1000])
+        (tmp_path / f"{part}.jsonl").write_text("\n".join(lines))
+    expected = Deduplicator(config).deduplicate(texts)
+    result = deduplicate_files(str(tmp_path / "?.jsonl"), config=config).result
+    assert result.remove_indices.tolist() == expected.remove_indices.tolist()
+    assert result.removed_by.tolist() == expected.removed_by.tolist()
+    assert result.similarities.tolist() == expected.similarities.tolist()
+
+
+def test_annotated_lines(jsonl: Path, tmp_path: Path) -> None:
+    deduplicate_files(jsonl, tmp_path / "b.jsonl", mode="annotate", config=DedupConfig(empty="remove"))
+    before, after = jsonl.read_text().splitlines(), (tmp_path / "b.jsonl").read_text().splitlines()
+    assert all(b.startswith(a[:-1] + ", ") for a, b in zip(before, after, strict=True))
+    found = rows(tmp_path / "b.jsonl")
+    assert [row["keep"] for row in found] == [i in KEPT for i in range(6)]
+    assert [row["cluster_id"] for row in found] == [f"{jsonl}:{row}" for row in (1, 2, 3, 1, 2, 6)]
+    assert [row["kept_id"] for row in found] == [None, None, None, f"{jsonl}:1", f"{jsonl}:2", None]
+    assert found[4]["similarity"] == 1
+    with pytest.raises(InvalidArgumentError, match=r"b\.jsonl, line 1: field 'keep' is there already"):
+        deduplicate_files(tmp_path / "b.jsonl", tmp_path / "c.jsonl", mode="annotate")
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def write_parquet(path: Path) -> Any:
+    """Three row groups, dictionary columns, nested values, metadata, and compression by column."""
+    table = pa.table(
+        {
+            "id": pa.array(range(6), pa.int16()),
+            "text": pa.array(TEXTS, pa.large_string()),
+            "tags": pa.array([["a"], [], None, ["b", "c"], ["d"], ["e"]]),
+            "kind": pa.array(list("xyxyxy")).dictionary_encode(),
+        }
+    ).replace_schema_metadata({"made": "by a test"})
+    compression = {"id": "none", "text": "zstd", "tags.list.element": "gzip", "kind": "snappy"}
+    parquet.write_table(table, path, row_group_size=2, compression=compression)
+    return table
+
+
+def test_parquet_keeps_schema_groups_and_compression(tmp_path: Path) -> None:
+    table = write_parquet(tmp_path / "a.parquet")
+    deduplicate_files(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    kept = parquet.read_table(tmp_path / "b.parquet")
+    assert kept.equals(table.take(KEPT))
+    assert kept.schema.equals(parquet.read_schema(tmp_path / "a.parquet"), check_metadata=True)
+    before = parquet.ParquetFile(tmp_path / "a.parquet").metadata
+    after = parquet.ParquetFile(tmp_path / "b.parquet").metadata
+    assert [after.row_group(i).num_rows for i in range(after.num_row_groups)] == [2, 1, 1]
+    assert [after.row_group(0).column(i).compression for i in range(4)] == [
+        before.row_group(0).column(i).compression for i in range(4)
+    ]
+
+
+def test_annotated_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = write_parquet(path)
+    deduplicate_files(path, tmp_path / "b.parquet", mode="annotate")
+    marked = parquet.read_table(tmp_path / "b.parquet")
+    assert marked.select(table.schema.names).equals(table)
+    assert marked["keep"].to_pylist() == [i in KEPT for i in range(6)]
+    assert marked["cluster_id"].to_pylist() == [f"{path}:{row}" for row in (1, 2, 3, 1, 2, 6)]
+    assert marked["kept_id"].to_pylist() == [None, None, None, f"{path}:1", f"{path}:2", None]
+    assert marked["similarity"].to_pylist()[4] == 1
+    assert marked["similarity"].null_count == 4
+    with pytest.raises(InvalidArgumentError, match="there is a column 'keep' already"):
+        deduplicate_files(tmp_path / "b.parquet", tmp_path / "c.parquet", mode="annotate")
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+def test_parquet_texts_beyond_the_memory_are_spilled(tmp_path: Path, kind: str) -> None:
+    column = pa.array(TEXTS)
+    column = column.dictionary_encode() if kind == "dictionary" else column.cast(getattr(pa, kind)())
+    parquet.write_table(pa.table({"text": column}), tmp_path / "a.parquet", row_group_size=4)
+    for max_memory in (0, 1500, 1 << 20):
+        result = deduplicate_files(tmp_path / "a.parquet", max_memory=max_memory)
+        assert result.result.keep_indices.tolist() == KEPT
+        assert result.examples(1)[0].removed_text == TEXTS[3]
+
+
+def test_parquet_nulls_and_damaged_texts(tmp_path: Path) -> None:
+    raw = [text(0).encode(), None, text(1).encode(), b"bad \xff", text(0).encode(), text(2).encode()]
+    column = pa.array(raw, pa.binary()).view(pa.string())
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": column, "id": range(6)}), path, row_group_size=3)
+    with pytest.raises(InvalidArgumentError, match=r"a\.parquet, row 2: column 'text' is null"):
+        deduplicate_files(path)
+    result = deduplicate_files(path, tmp_path / "b.parquet", on_error="skip", removals=tmp_path / "r.jsonl")
+    assert parquet.read_table(tmp_path / "b.parquet", columns=["id"])["id"].to_pylist() == [0, 2, 5]
+    assert result.rows_skipped == 2
+    assert [(r["row"], r["kept_row"]) for r in rows(tmp_path / "r.jsonl")] == [(5, 1)]
+    assert result.rejected == tmp_path / "b.parquet.rejected.jsonl"
+    assert [(r["row"], r["reason"]) for r in rows(result.rejected)] == [
+        (2, "column 'text' is null"),
+        (4, "column 'text' is not UTF-8 (byte 4 of the text)"),
+    ]
+    for name, columns in (("text", {"text": [1]}), ("txt", {"text": ["a"]})):
+        parquet.write_table(pa.table(columns), tmp_path / "c.parquet")
+        with pytest.raises(InvalidArgumentError, match=name):
+            deduplicate_files(tmp_path / "c.parquet", column=name)
+
+
+FAULTS = {
+    "cut": ('{"text": "a', CorruptError, "a string does not end"),
+    "type": ('{"text": 7}', InvalidArgumentError, "field 'text' is a number, not a string"),
+    "missing": ('{"txt": "a"}', InvalidArgumentError, "field 'text' is missing"),
+    "array": ('["a"]', InvalidArgumentError, "is an array, not an object"),
+    "comma": ('{"text": "a",}', CorruptError, "is not JSON"),
+    "nan": ('{"text": "a", "x": NaN}', CorruptError, "is not JSON"),
+    "utf8": ('{"text": "\udcff"}', CorruptError, "is not UTF-8"),
+    "surrogate": ('{"text": "\\ud800"}', (CorruptError, InvalidArgumentError), ""),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_lines(tmp_path: Path, fault: str) -> None:
+    line, kind, reason = FAULTS[fault]
+    good = lines_of([text(0), text(1), text(0)])
+    path = tmp_path / "a.jsonl"
+    path.write_bytes("\n".join([good[0], "", line, *good[1:]]).encode("utf-8", "surrogateescape"))
+    offset = len(good[0]) + 2 + (10 if fault == "utf8" else 0)
+    with pytest.raises(kind, match=rf"a\.jsonl, line 3: .*{reason}.* \(offset {offset}\)"):
+        deduplicate_files(path, tmp_path / "b.jsonl")
+    assert os.listdir(tmp_path) == ["a.jsonl"]
+    result = deduplicate_files(path, tmp_path / "b.jsonl", on_error="skip", removals=tmp_path / "r.jsonl")
+    assert (tmp_path / "b.jsonl").read_text() == good[0] + "\n" + good[1] + "\n"
+    assert [(r["row"], r["kept_row"]) for r in rows(tmp_path / "r.jsonl")] == [(5, 1)]
+    assert result.rows_skipped == 1
+    assert result.rejected is not None
+    [rejected] = rows(result.rejected)
+    assert rejected["row"] == 3
+    assert reason in rejected["reason"]
+    assert rejected["line"] == line.replace("\udcff", "\ufffd")
+
+
+def test_damaged_compressed_files(jsonl: Path, tmp_path: Path) -> None:
+    for name, packed, kind in (
+        ("a.jsonl.gz", gzip.compress(jsonl.read_bytes())[:-9], TruncatedError),
+        ("b.jsonl.gz", b"no gzip", CorruptError),
+        ("c.jsonl.zst", zstandard.ZstdCompressor().compress(jsonl.read_bytes())[:-5], TruncatedError),
+        ("d.jsonl.zst", b"no zstd", CorruptError),
+    ):
+        (tmp_path / name).write_bytes(packed)
+        with pytest.raises(kind, match=name):
+            deduplicate_files(tmp_path / name, tmp_path / "out.jsonl")
+    (tmp_path / "e.parquet").write_bytes(b"PAR1 no Parquet PAR1")
+    with pytest.raises(CorruptError, match=r"e\.parquet"):
+        deduplicate_files(tmp_path / "e.parquet", tmp_path / "out.parquet")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_pipe_is_read_as_a_stream(jsonl: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(jsonl.read_bytes()))
+    writer.start()
+    result = deduplicate_files(pipe, tmp_path / "b.jsonl", format="jsonl")
+    writer.join()
+    assert [row["id"] for row in rows(tmp_path / "b.jsonl")] == KEPT
+    assert result.bytes_read == jsonl.stat().st_size
+
+
+@pytest.mark.parametrize("change", ["grow", "cut", "write"])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_file_that_changes_is_an_error(tmp_path: Path, change: str, suffix: str) -> None:
+    path, output = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    if suffix == "parquet":
+        parquet.write_table(pa.table({"text": TEXTS}), path)
+    else:
+        path.write_text("\n".join(lines_of(TEXTS)))
+
+    def spoil(stage: str, done: int, total: int | None) -> None:
+        if stage == "match":
+            content = path.read_bytes()
+            # A page is left: what was mapped beyond would end the process, as documented.
+            path.write_bytes({"grow": content + b"\n", "cut": content[:-1], "write": content}[change])
+            os.utime(path, ns=(1, 1))
+
+    with pytest.raises(CorruptError, match=r"changed while it was read"):
+        deduplicate_files(path, output, progress=spoil)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
+def test_a_full_disk(tmp_path: Path, suffix: str) -> None:
+    texts = [os.urandom(600).hex() for _ in range(400)]
+    path, output = tmp_path / f"a.{suffix.split('.')[0]}", tmp_path / "out" / f"b.{suffix}"
+    if suffix == "parquet":
+        parquet.write_table(pa.table({"text": texts}), path, compression="none", use_dictionary=False)
+    else:
+        path.write_text("\n".join(lines_of(texts)))
+    before = path.read_bytes()
+    output.parent.mkdir()
+    output.write_text("as it was")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # Python ignores SIGXFSZ: writes fail with EFBIG
+    try:
+        with pytest.raises(StorageError, match=r"out/b\.") as raised:
+            deduplicate_files(path, output, max_memory=1 << 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(output)
+    assert output.read_text() == "as it was"
+    assert os.listdir(output.parent) == [output.name]
+    assert path.read_bytes() == before
+
+
+def test_spilling_to_a_full_disk(jsonl: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(jsonl.read_bytes() * 1000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="cannot write a temporary file"):
+            deduplicate_files(packed, spill_folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(StorageNotFoundError, match="nowhere"):
+        deduplicate_files(packed, spill_folder=tmp_path / "nowhere")
+
+
+def test_outputs_of_several_files_appear_together(jsonl: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text(jsonl.read_text())
+    (tmp_path / "out" / "c.jsonl").mkdir(parents=True)
+    with pytest.raises(StorageError, match="Is a directory"):
+        deduplicate_files([jsonl, tmp_path / "c.jsonl"], tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["c.jsonl"]
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(StorageError, match="not a regular file"):
+        deduplicate_files(jsonl, tmp_path / "pipe.jsonl")
+    with pytest.raises(StorageError):
+        deduplicate_files([jsonl, tmp_path / "c.jsonl"], tmp_path / "new" / "deep", removals="/proc/none.jsonl")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_cannot_be_written_is_said_before_the_work(jsonl: Path) -> None:
+    stages: list[str] = []
+    with pytest.raises(StorageError) as raised:
+        deduplicate_files(jsonl, "/proc/none/b.jsonl", progress=lambda stage, done, total: stages.append(stage))
+    assert raised.value.filename == "/proc/none/b.jsonl"
+    assert stages == []
+
+
+def test_an_output_is_never_an_input(jsonl: Path, tmp_path: Path) -> None:
+    os.link(jsonl, tmp_path / "link.jsonl")
+    (tmp_path / "symlink.jsonl").symlink_to(jsonl)
+    before = jsonl.read_bytes()
+    for name in ("a.jsonl", "link.jsonl", "symlink.jsonl"):
+        with pytest.raises(InvalidArgumentError, match="would replace the input"):
+            deduplicate_files(jsonl, tmp_path / name)
+        with pytest.raises(InvalidArgumentError, match="would replace the input"):
+            deduplicate_files(jsonl, tmp_path / "b.jsonl", removals=tmp_path / name)
+    with pytest.raises(InvalidArgumentError, match="would replace the input"):
+        deduplicate_files([jsonl], str(tmp_path))
+    with pytest.raises(InvalidArgumentError, match="the same file as"):
+        deduplicate_files([jsonl, tmp_path / "link.jsonl"], tmp_path / "out")
+    assert jsonl.read_bytes() == before
+
+
+def test_what_does_not_fit_together(jsonl: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a\n")
+    (tmp_path / "x.dat").write_text("a\n")
+    (tmp_path / "empty").mkdir()
+    for message, call in {
+        "its name says no format": {"inputs": tmp_path / "x.dat"},
+        "no files of a known format": {"inputs": tmp_path / "empty"},
+        "no inputs": {"inputs": []},
+        "need a folder as output": {"inputs": [jsonl, tmp_path / "t.txt"], "output": tmp_path / "x.dat"},
+        "has the format of the input": {"inputs": jsonl, "output": tmp_path / "b.parquet"},
+        "plain text has no fields": {"inputs": tmp_path / "t.txt", "output": tmp_path / "b.txt", "mode": "annotate"},
+        "needs an output": {"inputs": jsonl, "mode": "annotate"},
+        "mode 'x' is not one of": {"inputs": jsonl, "mode": "x"},
+        "score_column go together": {"inputs": jsonl, "score_column": "s"},
+        "source_priority go together": {"inputs": jsonl, "source_column": "s"},
+        "two files would be written": {"inputs": jsonl, "output": tmp_path / "b", "removals": tmp_path / "b"},
+    }.items():
+        with pytest.raises(InvalidArgumentError, match=message):
+            deduplicate_files(**call)  # type: ignore[arg-type]
+    with pytest.raises(StorageNotFoundError):
+        deduplicate_files(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_which_document_stays(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    scores, sources = [1, 2, 3.5, -1, 1e3, 0], ["web", "web", "web", "books", "new", "web"]
+    if suffix == "parquet":
+        parquet.write_table(pa.table({"text": TEXTS, "score": scores, "from": sources}), path)
+    else:
+        path.write_text("\n".join(lines_of(TEXTS, score=scores, **{"from": sources})))
+    by_score = deduplicate_files(path, config=DedupConfig(keep="score"), score_column="score")
+    assert by_score.result.keep_indices.tolist() == [0, 2, 4, 5]
+    by_source = deduplicate_files(
+        path, config=DedupConfig(keep="source"), source_column="from", source_priority=["books", "web"]
+    )
+    assert by_source.result.keep_indices.tolist() == [1, 2, 3, 5]
+    (tmp_path / "second.jsonl").write_text("\n".join(lines_of([text(2), text(5, changed=1)])))
+    files = [tmp_path / "second.jsonl", path]
+    assert deduplicate_files(files, config=DedupConfig(keep="source")).result.keep_indices.tolist() == [0, 1, 2, 3]
+    assert deduplicate_files(files, config=DedupConfig(keep="longest")).stats.unique_documents == 4
+
+
+def test_texts_without_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines_of(["", text(0), " ?! "])))
+    assert deduplicate_files(path).stats.unique_documents == 3
+    config = DedupConfig(empty="remove")
+    deduplicate_files(path, tmp_path / "b.jsonl", config=config, removals=tmp_path / "r.jsonl")
+    nothing = {"kept_file": None, "kept_row": None, "similarity": None}
+    assert rows(tmp_path / "r.jsonl") == [{"file": str(path), "row": row, **nothing} for row in (1, 3)]
+    assert [row["id"] for row in rows(tmp_path / "b.jsonl")] == [1]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.jsonl.gz", "a.parquet"])
+def test_no_documents(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        parquet.write_table(pa.table({"text": pa.array([], pa.string())}), path)
+    else:
+        path.write_bytes(gzip.compress(b"") if name.endswith("gz") else b"")
+    result = deduplicate_files(path, tmp_path / f"out-{name}", removals=tmp_path / "removed.parquet")
+    assert result.stats.total_documents == 0
+    assert (result.examples(3), result.largest_clusters(3)) == ([], [])
+    assert result.outputs[0].exists()
+    assert parquet.read_table(tmp_path / "removed.parquet").num_rows == 0
+
+
+def test_progress_of_every_stage(jsonl: Path, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    deduplicate_files(jsonl, tmp_path / "b.jsonl", progress=lambda *told: seen.append(told))
+    size = jsonl.stat().st_size
+    assert seen[0] == ("scan", size, size)
+    assert seen[-1] == ("write", 6, 6)
+    assert {"scan", "match", "write"} <= {stage for stage, _, _ in seen}
+
+
+def test_progress_may_end_the_job(jsonl: Path, tmp_path: Path) -> None:
+    for stage in ("scan", "match", "write"):
+
+        def stop(told: str, done: int, total: int | None, at: str = stage) -> None:
+            if told == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            deduplicate_files(jsonl, tmp_path / "b.jsonl", progress=stop)
+        assert os.listdir(tmp_path) == ["a.jsonl"]
