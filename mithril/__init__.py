@@ -1,4 +1,4 @@
-"""Compressed PyTorch checkpoints, and a compile cache.
+"""Compressed PyTorch checkpoints, a compile cache, and near-duplicate removal.
 
 Importing this package imports neither torch nor NumPy: names load when they are first used.
 """
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         to_safetensors,
         to_torch_save,
     )
+    from mithril.dedup import DedupConfig, DedupResult, DedupStats, Deduplicator, deduplicate_files
 
 __all__ = [
     "Archive",
@@ -61,6 +62,10 @@ __all__ = [
     "CompressionStats",
     "ContentStore",
     "CorruptError",
+    "DedupConfig",
+    "DedupResult",
+    "DedupStats",
+    "Deduplicator",
     "InvalidArgumentError",
     "LoadResult",
     "MithrilError",
@@ -81,6 +86,7 @@ __all__ = [
     "UntrustedError",
     "VllmCacheConfig",
     "VllmCacheManager",
+    "deduplicate_files",
     "from_dcp",
     "load_compressed",
     "load_file",
@@ -102,10 +108,12 @@ _CACHE = [
     "VllmCacheConfig",
     "VllmCacheManager",
 ]
+_DEDUP = ["DedupConfig", "DedupResult", "DedupStats", "Deduplicator", "deduplicate_files"]
 
 __getattr__, __dir__ = lazy(
     __name__,
     {name: "mithril.checkpoint" for name in __all__ if name not in globals()}
     | dict.fromkeys(_CACHE, "mithril.cache")
+    | dict.fromkeys(_DEDUP, "mithril.dedup")
     | {"__version__": "mithril._version"},
 )

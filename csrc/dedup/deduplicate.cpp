@@ -110,49 +110,55 @@ class Job {
   }
 
   void match_batch() {
-    each_task([this](uint32_t first, uint32_t last, Worker& worker) { hash_texts(first, last, worker); });
-    set_exact_duplicates_apart();
     each_task([this](uint32_t first, uint32_t last, Worker& worker) {
       sketch(first, last, worker);
       look_up(first, last, worker);
       match(first, last, worker);
     });
+    set_exact_duplicates_apart();
     match_within();
     enter();
   }
 
-  void hash_texts(uint32_t first, uint32_t last, Worker& worker) {
+  // Hashes each text, and sketches it unless an earlier batch had the same. Each is asked for once, and hashed one
+  // ahead of the sketch, so that its slot is there when it is looked at.
+  void sketch(uint32_t first, uint32_t last, Worker& worker) {
     uint64_t bytes = 0;
-    for (uint32_t i = first; i < last; i++) {
-      const std::string_view t = text(batch_.documents[i], worker.text_a);
-      batch_.hashes[i] = xxh3_128(t.data(), t.size());
-      bytes += t.size();
+    std::string_view texts[2];
+    std::string* const scratch[] = {&worker.text_a, &worker.text_b};
+    for (uint32_t i = first; i <= last; i++) {
+      if (i < last) {
+        const std::string_view t = texts[i % 2] = text(batch_.documents[i], *scratch[i % 2]);
+        batch_.hashes[i] = xxh3_128(t.data(), t.size());
+        exact_.prefetch(batch_.hashes[i]);
+        bytes += t.size();
+      }
+      if (i > first) sketch(i - 1, texts[(i - 1) % 2], worker);
     }
     counts_.bytes += bytes;
   }
 
-  void set_exact_duplicates_apart() {
-    for (uint32_t i = 0; i < batch_.count; i++) {
-      if (i + kAhead < batch_.count) exact_.prefetch(batch_.hashes[i + kAhead]);
-      const uint32_t document = batch_.documents[i], of = exact_.add(batch_.hashes[i], document);
-      batch_.states[i] = of == document ? Batch::State::kLive : Batch::State::kExactDuplicate;
-      batch_.removed_by[i] = kNone;
-      if (of != document) remove(document, of, 1), result_.stats.exact_duplicates++;
+  void sketch(uint32_t place, std::string_view text, Worker& worker) {
+    uint32_t* keys = &batch_.keys[place * bands_];
+    batch_.removed_by[place] = kNone;
+    batch_.states[place] = Batch::State::kExactDuplicate;
+    if (exact_.contains(batch_.hashes[place])) return;
+    batch_.states[place] = Batch::State::kLive;
+    try {
+      if (!sketcher_.sketch(text, *worker.sketch, keys, &batch_.digests[place * digest_bytes_]))
+        batch_.states[place] = Batch::State::kEmpty;
+    } catch (const Error& error) {
+      throw Error(error.kind(), "document " + std::to_string(batch_.documents[place]) + ": " + error.what());
     }
+    for (uint64_t b = 0; b < bands_; b++) tables_[b].prefetch(keys[b]);
   }
 
-  void sketch(uint32_t first, uint32_t last, Worker& worker) {
-    for (uint32_t i = first; i < last; i++) {
-      if (batch_.states[i] != Batch::State::kLive) continue;
-      const uint32_t document = batch_.documents[i];
-      uint32_t* keys = &batch_.keys[i * bands_];
-      try {
-        if (!sketcher_.sketch(text(document, worker.text_a), *worker.sketch, keys, &batch_.digests[i * digest_bytes_]))
-          batch_.states[i] = Batch::State::kEmpty;
-      } catch (const Error& error) {
-        throw Error(error.kind(), "document " + std::to_string(document) + ": " + error.what());
-      }
-      for (uint64_t b = 0; b < bands_; b++) tables_[b].prefetch(keys[b]);
+  void set_exact_duplicates_apart() {
+    for (uint32_t i = 0; i < batch_.count; i++) {
+      const uint32_t document = batch_.documents[i], of = exact_.add(batch_.hashes[i], document);
+      if (of == document) continue;
+      batch_.states[i] = Batch::State::kExactDuplicate;
+      remove(document, of, 1), result_.stats.exact_duplicates++;
     }
   }
 
@@ -330,7 +336,7 @@ class Job {
       return static_cast<float>(sketcher_.estimate(&digests_[entry * digest_bytes_], &digests_[kept * digest_bytes_]));
     worker.comparer.set(text(entries_[entry], worker.text_a));
     const Overlap o = worker.comparer.compare(text(entries_[kept], worker.text_b));
-    return static_cast<float>(options_.measure == Measure::kJaccard ? o.jaccard() : o.containment_of_a());
+    return static_cast<float>(o.similarity_of_a(options_.measure));
   }
 
   // What equals a removed document goes for the same reason; empty texts equal nothing.

@@ -1,7 +1,7 @@
 #include "csrc/dedup/index_file.h"
 
 #include <algorithm>
-#include <queue>
+#include <cstring>
 
 #include "csrc/base/checked.h"
 #include "csrc/base/checksum.h"
@@ -13,7 +13,7 @@ namespace mithril::dedup {
 namespace {
 class SectionWriter {
  public:
-  explicit SectionWriter(const Sink& sink) : sink_(sink) { gathered_.reserve(kGather); }
+  explicit SectionWriter(const Sink& sink) : sink_(sink), gathered_(kGather) {}
 
   void raw(const std::vector<uint8_t>& bytes) {
     sink_({bytes.data(), bytes.size()});
@@ -25,8 +25,9 @@ class SectionWriter {
   }
   void bytes(ByteView view) {
     if (view.size < kGather / 16) {
-      if (gathered_.size() + view.size > kGather) flush();
-      gathered_.insert(gathered_.end(), view.data, view.data + view.size);
+      if (used_ + view.size > kGather) flush();
+      if (view.size) std::memcpy(&gathered_[used_], view.data, view.size);
+      used_ += view.size;
     } else {
       flush();
       emit(view);
@@ -34,7 +35,9 @@ class SectionWriter {
   }
   template <class T>
   void value(T v) {
-    bytes({reinterpret_cast<const uint8_t*>(&v), sizeof v});
+    if (used_ + sizeof v > kGather) flush();
+    std::memcpy(&gathered_[used_], &v, sizeof v);
+    used_ += sizeof v;
   }
   SectionEntry end() {
     flush();
@@ -46,7 +49,7 @@ class SectionWriter {
   uint64_t written() const { return written_; }
 
  private:
-  static constexpr uint64_t kGather = 1 << 20;
+  static constexpr uint64_t kGather = 1 << 18;
   void emit(ByteView view) {
     for (uint64_t at = 0; at < view.size; at += kGather) {  // summed while the piece is near
       ByteView piece{view.data + at, std::min(kGather, view.size - at)};
@@ -56,15 +59,15 @@ class SectionWriter {
     written_ += view.size;
   }
   void flush() {
-    emit({gathered_.data(), gathered_.size()});
-    gathered_.clear();
+    emit({gathered_.data(), used_});
+    used_ = 0;
   }
 
   const Sink& sink_;
   Xxh3 sum_;
   SectionEntry entry_;
   std::vector<uint8_t> gathered_;
-  uint64_t written_ = 0;
+  uint64_t used_ = 0, written_ = 0;
 };
 }  // namespace
 
@@ -92,18 +95,28 @@ static void append_all(const std::vector<Part>& parts, uint32_t section, Section
   for (const Part& part : parts) writer.bytes(part.segment->section(section));
 }
 
-// Calls take(part, i) for element i of each part, the parts' elements merged in ascending order of key(part, i).
+// Calls take(part, i) for element i of each part, the parts' elements merged in ascending order of key(part, i); of
+// equal keys the earlier part's comes first. Parts are few.
 template <class Key, class Count, class Take>
 static void merge_sorted(size_t parts, const Key& key, const Count& count, const Take& take) {
-  using Head = std::pair<decltype(key(0, 0)), std::pair<size_t, uint64_t>>;
-  std::priority_queue<Head, std::vector<Head>, std::greater<Head>> heads;
+  struct Head {
+    decltype(key(0, 0)) value;
+    size_t part;
+    uint64_t i, count;
+  };
+  std::vector<Head> heads;
   for (size_t p = 0; p < parts; p++)
-    if (count(p)) heads.push({key(p, 0), {p, 0}});
+    if (count(p)) heads.push_back({key(p, 0), p, 0, count(p)});
   while (!heads.empty()) {
-    auto [p, i] = heads.top().second;
-    heads.pop();
-    take(p, i);
-    if (i + 1 < count(p)) heads.push({key(p, i + 1), {p, i + 1}});
+    size_t least = 0;
+    for (size_t h = 1; h < heads.size(); h++)
+      if (heads[h].value < heads[least].value) least = h;
+    Head& head = heads[least];
+    take(head.part, head.i);
+    if (++head.i < head.count)
+      head.value = key(head.part, head.i);
+    else
+      heads.erase(heads.begin() + static_cast<std::ptrdiff_t>(least));
   }
 }
 

@@ -9,6 +9,15 @@ namespace mithril::dedup {
 static constexpr const char* kSectionNames[] = {"ids",          "id_bytes",     "digests",   "hashes",
                                                 "hash_numbers", "text_offsets", "text_bytes"};
 
+const char* id_kind_name(IdKind kind) {
+  switch (kind) {
+    case IdKind::kAutomatic: return "automatic";
+    case IdKind::kNumbers: return "numbers";
+    case IdKind::kTexts: return "texts";
+  }
+  return "unknown";
+}
+
 std::string section_name(uint32_t section) {
   return section < kFirstBand ? kSectionNames[section] : "band " + std::to_string(section - kFirstBand);
 }

@@ -26,6 +26,7 @@ namespace mithril::dedup {
 inline constexpr uint64_t kMaxIndexDocuments = 0xfffffffe;
 
 enum class IdKind : uint8_t { kAutomatic, kNumbers, kTexts };
+const char* id_kind_name(IdKind kind);
 
 enum Section : uint32_t { kIds, kIdBytes, kDigests, kHashes, kHashNumbers, kTextOffsets, kTextBytes, kFirstBand };
 std::string section_name(uint32_t section);

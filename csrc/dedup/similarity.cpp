@@ -146,7 +146,7 @@ bool Comparer::reaches(std::string_view b, Measure measure, double threshold, do
     return static_cast<double>(both + left) + 1e-3 >= threshold * of &&
            (!jaccard || size_of_a + 1e-3 >= threshold * of);
   });
-  *similarity = jaccard ? o.jaccard() : o.containment_of_a();
+  *similarity = o.similarity_of_a(measure);
   return *similarity >= threshold;
 }
 

@@ -13,6 +13,9 @@ struct Overlap {
   uint64_t a = 0, b = 0, both = 0;
   double jaccard() const { return both ? static_cast<double>(both) / static_cast<double>(a + b - both) : 0; }
   double containment_of_a() const { return both ? static_cast<double>(both) / static_cast<double>(a) : 0; }
+  double similarity_of_a(Measure measure) const {
+    return measure == Measure::kJaccard ? jaccard() : containment_of_a();
+  }
 };
 
 class Words;

@@ -8,7 +8,6 @@
 #include "csrc/dedup/deduplicate.h"
 #include "csrc/dedup/similarity.h"
 #include "csrc/dedup/sketcher.h"
-#include "csrc/dedup/words.h"
 #include "csrc/pybind/module.h"
 #include "csrc/pybind/progress.h"
 #include "csrc/pybind/python_texts.h"
@@ -143,38 +142,10 @@ py::tuple sizes_and_hashes(const Texts& texts, int threads) {
   return py::make_tuple(sizes, hashes);
 }
 
-double measure_of(const Overlap& overlap, Measure measure) {
-  return measure == Measure::kJaccard ? overlap.jaccard() : overlap.containment_of_a();
-}
-
-py::array_t<float> compare_pairs(const Texts& texts_a, const Texts& texts_b, const Array<uint32_t>& a,
-                                 const Array<uint32_t>& b, const DedupOptions& options) {
-  if (a.size() != b.size())
-    throw_invalid("a and b have " + std::to_string(a.size()) + " and " + std::to_string(b.size()) + " entries");
-  const auto n = static_cast<size_t>(a.size());
-  const uint32_t *of_a = a.data(), *of_b = b.data();
-  for (size_t i = 0; i < n; i++)
-    if (of_a[i] >= texts_a.count() || of_b[i] >= texts_b.count())
-      throw_invalid("pair " + std::to_string(i) + " names a text that is not there");
-  py::array_t<float> similarity(static_cast<py::ssize_t>(n));
-  float* to = similarity.mutable_data();
-  const auto words = std::make_shared<const Words>(options.rules);
-  py::gil_scoped_release release;
-  parallel_for((n + kTask - 1) / kTask, options.threads, [&](size_t task) {
-    Comparer comparer(words);
-    std::string memory_a, memory_b;
-    for (size_t i = task * kTask; i < std::min(n, (task + 1) * kTask); i++) {
-      if (i == task * kTask || of_a[i] != of_a[i - 1]) comparer.set(texts_a.text(of_a[i], memory_a));
-      to[i] = static_cast<float>(measure_of(comparer.compare(texts_b.text(of_b[i], memory_b)), options.measure));
-    }
-  });
-  return similarity;
-}
-
 double similarity(const std::string& a, const std::string& b, const DedupOptions& options) {
   Comparer comparer(options.rules);
   comparer.set(a);
-  return measure_of(comparer.compare(b), options.measure);
+  return comparer.compare(b).similarity_of_a(options.measure);
 }
 
 double estimate(const std::string& a, const std::string& b, const DedupOptions& options) {
@@ -241,8 +212,6 @@ void bind_dedup(py::module_& m) {
   m.def("deduplicate", &run, py::arg("texts"), py::arg("options"), py::arg("order"), py::arg("progress"));
   m.def("sketch", &sketch, py::arg("texts"), py::arg("options"), py::arg("start"), py::arg("stop"));
   m.def("sizes_and_hashes", &sizes_and_hashes, py::arg("texts"), py::arg("threads"));
-  m.def("compare_pairs", &compare_pairs, py::arg("texts_a"), py::arg("texts_b"), py::arg("a"), py::arg("b"),
-        py::arg("options"));
   m.def("similarity", &similarity, py::arg("a"), py::arg("b"), py::arg("options"));
   m.def("estimate", &estimate, py::arg("a"), py::arg("b"), py::arg("options"));
 }

@@ -7,6 +7,7 @@
 #include "csrc/dedup/deduplicate.h"
 #include "csrc/dedup/similarity.h"
 #include "csrc/dedup/sketcher.h"
+#include "csrc/dedup/words.h"
 #include "csrc/pybind/module.h"
 
 namespace py = pybind11;
@@ -55,10 +56,10 @@ py::tuple compare_digests(const Array<uint8_t>& a, const Array<uint8_t>& b, cons
   return py::make_tuple(estimates, near);
 }
 
-// Of each pair of texts the exact similarity where it reaches the threshold, else 0. Pairs with the same a in a row
-// cost less.
-py::array_t<float> near_pairs(const Texts& texts_a, const Texts& texts_b, const Array<uint32_t>& a,
-                              const Array<uint32_t>& b, const DedupOptions& options) {
+// similarity(comparer of text a, text b) of each pair. Pairs with the same a in a row cost less.
+template <class Similarity>
+py::array_t<float> each_pair(const Texts& texts_a, const Texts& texts_b, const Array<uint32_t>& a,
+                             const Array<uint32_t>& b, const DedupOptions& options, Similarity similarity) {
   if (a.size() != b.size())
     throw_invalid("a and b have " + std::to_string(a.size()) + " and " + std::to_string(b.size()) + " entries");
   const auto n = static_cast<size_t>(a.size());
@@ -66,26 +67,44 @@ py::array_t<float> near_pairs(const Texts& texts_a, const Texts& texts_b, const 
   for (size_t i = 0; i < n; i++)
     if (of_a[i] >= texts_a.count() || of_b[i] >= texts_b.count())
       throw_invalid("pair " + std::to_string(i) + " names a text that is not there");
-  py::array_t<float> similarity(static_cast<py::ssize_t>(n));
-  float* to = similarity.mutable_data();
+  py::array_t<float> result(static_cast<py::ssize_t>(n));
+  float* to = result.mutable_data();
+  const auto words = std::make_shared<const Words>(options.rules);
   py::gil_scoped_release release;
   parallel_for((n + kTask - 1) / kTask, options.threads, [&](size_t task) {
-    Comparer comparer(options.rules);
+    Comparer comparer(words);
     std::string memory_a, memory_b;
     for (size_t i = task * kTask; i < std::min(n, (task + 1) * kTask); i++) {
       if (i == task * kTask || of_a[i] != of_a[i - 1]) comparer.set(texts_a.text(of_a[i], memory_a));
-      double exact;
-      const bool near = comparer.reaches(texts_b.text(of_b[i], memory_b), options.measure, options.threshold, &exact);
-      to[i] = near ? static_cast<float>(exact) : 0;
+      to[i] = static_cast<float>(similarity(comparer, texts_b.text(of_b[i], memory_b)));
     }
   });
-  return similarity;
+  return result;
+}
+
+// Of each pair of texts the exact similarity.
+py::array_t<float> compare_pairs(const Texts& texts_a, const Texts& texts_b, const Array<uint32_t>& a,
+                                 const Array<uint32_t>& b, const DedupOptions& options) {
+  return each_pair(texts_a, texts_b, a, b, options, [&](Comparer& comparer, std::string_view text) {
+    return comparer.compare(text).similarity_of_a(options.measure);
+  });
+}
+
+// The same where it reaches the threshold, else 0, which is known sooner.
+py::array_t<float> near_pairs(const Texts& texts_a, const Texts& texts_b, const Array<uint32_t>& a,
+                              const Array<uint32_t>& b, const DedupOptions& options) {
+  return each_pair(texts_a, texts_b, a, b, options, [&](Comparer& comparer, std::string_view text) {
+    double exact;
+    return comparer.reaches(text, options.measure, options.threshold, &exact) ? exact : 0;
+  });
 }
 
 }  // namespace
 
 void bind_dedup_pairs(py::module_& m) {
   m.def("compare_digests", &compare_digests, py::arg("a"), py::arg("b"), py::arg("options"));
+  m.def("compare_pairs", &compare_pairs, py::arg("texts_a"), py::arg("texts_b"), py::arg("a"), py::arg("b"),
+        py::arg("options"));
   m.def("near_pairs", &near_pairs, py::arg("texts_a"), py::arg("texts_b"), py::arg("a"), py::arg("b"),
         py::arg("options"));
 }

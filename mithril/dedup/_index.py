@@ -68,9 +68,11 @@ class Index:
 
     By default the index stores the texts as they are, so that it can verify exactly by itself. That takes the bytes of
     the texts, about what their shingles would take as 64-bit hashes (8 bytes a word), and serves any version; in an
-    opened file they cost no memory until they are compared. The rest is some 230 bytes a document at 16 bands and 128
-    permutations. With `store_texts=False` the texts must be given again as `known`, or `verify=False` lets the sketches
-    decide, which is approximate.
+    opened file they cost no memory until they are compared. With `store_texts=False` the texts must be given again as
+    `known`, or `verify=False` lets the sketches decide, which is approximate.
+
+    The rest is some 230 bytes a document at 16 bands and 128 permutations. Additions in memory are merged now and then,
+    which for a moment takes twice their memory.
     """
 
     def __init__(self, config: DedupConfig | None = None, *, store_texts: bool = True) -> None:

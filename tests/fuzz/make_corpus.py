@@ -235,6 +235,24 @@ def add_golden(corpus: Corpus, folder: Path) -> None:
     add_ends(corpus, "golden", (folder / "dim_orders.mcp").read_bytes())
 
 
+def add_json_lines(corpus: Corpus) -> None:
+    """Lines with all that JSON has, plain text, and lines that are none."""
+    lines = [
+        r'{"text": "a\"b\\\/\b\f\n\r\t\u00e9\ud83d\ude00é", "score": -1.5e3, "source": "a"}',
+        '{ "id" : 340282366920938463463374607431768211455, "m": {"text": [true, null, {}]}, "text":"", "score":0 }',
+        '{"score": 1e999, "source": "b", "text": "' + 40 * "x" + '", "text": "last"}',
+        '{"keep": 1, "text": "marked"}',
+        '["text"]',
+        '{"text": "cut',
+        r'{"text": "\ud800"}',
+    ]
+    for ending in ("\n", "\r\n\n"):
+        content = ending.join(lines).encode()
+        for flags in range(3):
+            corpus.add("json_lines", f"lines-{flags}-{len(ending)}", bytes([flags]) + content)
+    corpus.add("json_lines", "mark", b"\2\xef\xbb\xbf" + lines[2].encode() + b"\n\xff\n")
+
+
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("make_corpus.py BUILD_FOLDER")
@@ -244,6 +262,7 @@ def main() -> None:
     add_malformed(corpus, ROOT / "fixtures/malformed")
     add_golden(corpus, ROOT / "fixtures/golden/v1")
     add_blocks(corpus)
+    add_json_lines(corpus)
     folder = Path(__file__).resolve().parent / "corpus"
     corpus.write(folder)
     subprocess.run([Path(sys.argv[1], "fuzz_make_seeds").resolve(), folder], check=True)

@@ -3,12 +3,14 @@
 import gzip
 import json
 import os
+import random
 import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mithril import (
@@ -152,6 +154,14 @@ def test_annotated_lines(jsonl: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "c.jsonl").exists()
 
 
+def test_names_that_are_no_text(jsonl: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b'\xff".jsonl')
+    path.write_bytes(jsonl.read_bytes())
+    deduplicate_files(path, tmp_path / "b.jsonl", mode="annotate", removals=tmp_path / "r.jsonl")
+    assert rows(tmp_path / "b.jsonl")[3]["kept_id"] == f'{tmp_path}/\ufffd".jsonl:1'
+    assert rows(tmp_path / "r.jsonl")[0]["file"] == f'{tmp_path}/\ufffd".jsonl'
+
+
 def write_parquet(path: Path) -> Any:
     """Three row groups, dictionary columns, nested values, metadata, and compression by column."""
     table = pa.table(
@@ -260,6 +270,42 @@ def test_faulty_lines(tmp_path: Path, fault: str) -> None:
     assert rejected["row"] == 3
     assert reason in rejected["reason"]
     assert rejected["line"] == line.replace("\udcff", "\ufffd")
+
+
+def read_by_python(line: bytes) -> str | None:
+    """The text of a line, or None when it is none."""
+    try:
+        found = json.loads(line.decode(), parse_constant=lambda name: 1 / 0)
+        found["text"].encode()
+    except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
+        return None
+    return str(found["text"])
+
+
+def test_lines_are_taken_as_python_reads_them(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    seeds = [
+        {"text": 'a"b\\\n\u20ac\U0001f600', "n": [1, -0.5e-3, {"x": None}], "m": {"text": "no", "t": [True, False]}},
+        {"id": 10**30, "x": [[], {}, ""], "te": 0, "text": "a longer text, of more than sixteen bytes \t", "z": "}"},
+        {"text": 1, "text2": "", "a": {"b": {"c": [{}]}}},
+    ]
+    lines = []
+    for number in range(6000):
+        line = bytearray(json.dumps(seeds[number % 3], ensure_ascii=number % 2 == 0).encode())
+        for _ in range(chance.choice((0, 1, 1, 2))):
+            at = chance.randrange(len(line))
+            piece = chance.choice(
+                (b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"e", b"\xc3", b" ", b"text", b"")
+            )
+            line[at : at + chance.choice((0, 1, 3))] = piece
+        lines.append(bytes(line))
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    expected = [(row, text) for row, line in enumerate(lines, 1) if (text := read_by_python(line)) is not None]
+    result = deduplicate_files(tmp_path / "a.jsonl", on_error="skip")
+    places = result.corpus.places(np.arange(len(result.corpus)))[1].tolist()
+    found = [(row, result.corpus.texts.text(i)) for i, row in enumerate(places)]
+    assert 500 < len(expected) < 4000
+    assert found == expected
 
 
 def test_damaged_compressed_files(jsonl: Path, tmp_path: Path) -> None:

@@ -133,6 +133,18 @@ def test_compile(dynamic) -> None:
         assert torch.equal(compiled(*arguments), pipeline(*arguments))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda() -> None:
+    tokens, offsets = ragged([[1, 2, 3], [], [4]])
+    minima = ops.minhash(tokens, offsets)
+    on_device = ops.minhash(tokens.cuda(), offsets.cuda())
+    assert on_device.is_cuda
+    assert torch.equal(on_device.cpu(), minima)
+    bands = ops.minhash_bands(on_device, num_bands=16, num_rows=8)
+    assert torch.equal(bands.cpu(), ops.minhash_bands(minima, num_bands=16, num_rows=8))
+
+
 def test_staging_calls_the_same_operators() -> None:
     tokens, offsets = ragged([[1, 2, 3], [4]])
     minima = ops.minhash(tokens, offsets)

@@ -12,11 +12,12 @@ import pytest
 import mithril
 import mithril.cache
 import mithril.checkpoint
+import mithril.dedup
 
 
 def test_importing_is_cheap(run_python) -> None:
     loaded = run_python(
-        "import sys, mithril, mithril.cache, mithril.checkpoint; dir(mithril); mithril.CorruptError\n"
+        "import sys, mithril, mithril.cache, mithril.checkpoint, mithril.dedup; dir(mithril); mithril.CorruptError\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     ).split()
     assert "mithril" in loaded
@@ -40,7 +41,7 @@ assert compressor.decompress(blob, "bf16", 2000, out=bytearray(2000)) == b"ab" *
     run_python(program)
 
 
-PACKAGES = [mithril, mithril.cache, mithril.checkpoint]
+PACKAGES = [mithril, mithril.cache, mithril.checkpoint, mithril.dedup]
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
@@ -57,15 +58,21 @@ def test_the_top_level_repeats_the_packages() -> None:
     errors = {name for name in mithril.__all__ if name.endswith("Error")}
     cache = set(mithril.__all__) & set(mithril.cache.__all__)
     assert {"CacheConfig", "CacheManager", "ContentStore", "VllmCacheManager", "SglangCacheManager"} <= cache
-    assert set(mithril.__all__) == errors | cache | set(mithril.checkpoint.__all__)
-    for package, names in ((mithril.checkpoint, mithril.checkpoint.__all__), (mithril.cache, cache)):
+    dedup = set(mithril.__all__) & set(mithril.dedup.__all__)
+    assert {"DedupConfig", "Deduplicator", "DedupResult", "DedupStats", "deduplicate_files"} == dedup
+    assert set(mithril.__all__) == errors | cache | dedup | set(mithril.checkpoint.__all__)
+    for package, names in (
+        (mithril.checkpoint, mithril.checkpoint.__all__),
+        (mithril.cache, cache),
+        (mithril.dedup, dedup),
+    ):
         for name in names:
             assert getattr(mithril, name) is getattr(package, name)
 
 
 def test_the_readme_names_what_exists() -> None:
     readme = Path(__file__).parents[2] / "README.md"
-    packages = "cache", "checkpoint", "inductor", "ops", "storage"
+    packages = "cache", "checkpoint", "dedup", "inductor", "ops", "storage"
     names = re.findall(rf"\bmithril\.((?:(?:{'|'.join(packages)})\.)?)(\w+)", readme.read_text())
     used = {(package, name) for package, name in names if name not in packages}
     assert len(used) > 5
@@ -81,7 +88,7 @@ def test_star_import(run_python) -> None:
 def test_other_modules_are_private() -> None:
     for package in PACKAGES:
         public = [name for name in vars(package) if not name.startswith("_") and inspect.ismodule(vars(package)[name])]
-        assert set(public) <= {"cache", "checkpoint", "cli", "inductor", "ops", "storage"}
+        assert set(public) <= {"cache", "checkpoint", "cli", "dedup", "inductor", "ops", "ray", "storage"}
 
 
 ERRORS = {

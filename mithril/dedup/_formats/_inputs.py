@@ -88,7 +88,7 @@ def find_inputs(inputs: _Path | Sequence[_Path], format: Format | None) -> tuple
     if not files:
         raise InvalidArgumentError("no inputs")
     _require_different(files)
-    return files, len(given) == 1 and len(files) == 1 and files[0].name == os.fspath(given[0])
+    return files, len(given) == 1 and len(files) == 1 and files[0].path == Path(given[0])
 
 
 def _walk(folder: Path, format: Format | None) -> list[Path]:
@@ -118,7 +118,8 @@ def _describe(path: Path, below: Path, source: int, format: Format | None) -> In
     if used == "parquet" and (compression is not None or not regular):
         raise InvalidArgumentError(f"{path}: Parquet is read from regular files that are not compressed as a whole")
     streamed = compression is not None or not regular
-    return InputFile(path, str(path), below, source, used, compression, streamed, state.st_size if regular else 0)
+    name = os.fsencode(path).decode("utf-8", "replace")  # ids are text, names of files need not be
+    return InputFile(path, name, below, source, used, compression, streamed, state.st_size if regular else 0)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

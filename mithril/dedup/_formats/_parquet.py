@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from mithril._errors import CorruptError, InvalidArgumentError, StorageError, UnsupportedError
 from mithril._native import core
+from mithril.dedup._formats._columns import Column, texts_of
 from mithril.dedup._formats._compression import Writable
-from mithril.dedup._formats._documents import MARK_NAMES, Documents, Marks, Memory, Progress, ReadOptions
+from mithril.dedup._formats._documents import MARK_NAMES, Documents, Marks, Progress, ReadOptions
 from mithril.dedup._formats._inputs import InputFile
 
 __all__ = ["read_parquet"]
@@ -70,7 +71,7 @@ class _Reader:
         self.file = file
         self.options = options
         self.source = source
-        self.texts = _Column(options.memory, options.spill_folder)
+        self.texts = Column(options.memory, options.spill_folder)
         self.scores: list[npt.NDArray[Any]] = []
         self.ranks: list[npt.NDArray[Any]] = []
         self.faults: dict[int, str] = {}  # row, from 1 → reason
@@ -149,57 +150,11 @@ class _Reader:
     def _invalid(self, values: Any) -> dict[int, str]:
         faults: dict[int, str] = {}
         start = 0
-        while found := core.find_invalid_text(_texts_of([values.slice(start)]), self.options.threads):
+        while found := core.find_invalid_text(texts_of([values.slice(start)]), self.options.threads):
             i, offset = start + found[0], found[1]
             faults[i] = f"column {self.options.column!r} is not UTF-8 (byte {offset} of the text)"
             start = i + 1
         return faults
-
-
-class _Column:
-    """Collects texts: in memory as long as they fit, else all of them in a temporary file."""
-
-    def __init__(self, memory: Memory, folder: str) -> None:
-        self._memory = memory
-        self._folder = folder
-        self._held: list[Any] = []
-        self._held_bytes = 0
-        self._spiller: core.TextSpiller | None = None
-
-    def add(self, texts: Any) -> None:
-        if self._spiller is None and self._memory.take(texts.nbytes):
-            self._held.append(texts)
-            self._held_bytes += texts.nbytes
-            return
-        if self._spiller is None:
-            self._spiller = core.TextSpiller(self._folder)
-            for held in self._held:
-                self._spill(held)
-            self._held = []
-            self._memory.left += self._held_bytes
-        self._spill(texts)
-
-    def _spill(self, texts: Any) -> None:
-        assert self._spiller is not None
-        for offsets, data, _, start, count, wide in _described([texts]):
-            self._spiller.add(offsets, data, start, count, wide)
-
-    def finish(self) -> core.Texts:
-        return _texts_of(self._held) if self._spiller is None else self._spiller.finish()
-
-
-def _described(arrays: list[Any]) -> list[tuple[Any, Any, Any, int, int, bool]]:
-    described = []
-    for array in arrays:
-        validity, offsets, data = array.buffers()
-        if len(array):
-            wide = str(array.type) == "large_string"
-            described.append((offsets, data, validity if array.null_count else None, array.offset, len(array), wide))
-    return described
-
-
-def _texts_of(arrays: list[Any]) -> core.Texts:
-    return core.texts_from_arrow(_described(arrays))
 
 
 @dataclass

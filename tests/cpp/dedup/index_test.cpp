@@ -257,6 +257,21 @@ TEST(Index, ReadersAndWritersAtOnce) {
   index.check();
 }
 
+TEST(Index, AFileThatCannotBeWrittenLeavesTheOldOne) {
+  ScopedFolder folder;
+  Index index(options_of(), true);
+  index.add(made_texts(50, 12), {});
+  index.save(folder / "index");
+  const auto before = read_file(folder / "index");
+  index.add(made_texts(500, 13), {});
+  {
+    ScopedFileLimit limit(before.size());
+    EXPECT_ERROR(kIo, "cannot write", index.save(folder / "index"));
+  }
+  EXPECT_TRUE(read_file(folder / "index") == before);
+  EXPECT_EQ(folder.files(), 1u);
+}
+
 // ---- damaged files ----
 
 void use(Index& index, const std::string& path, const ListedTexts& texts) {
