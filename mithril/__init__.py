@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         to_safetensors,
         to_torch_save,
     )
-    from mithril.dedup import DedupConfig, DedupResult, DedupStats, Deduplicator, deduplicate_files
+    from mithril.dedup import DedupConfig, Deduplicator, DedupResult, DedupStats, deduplicate_files
 
 __all__ = [
     "Archive",

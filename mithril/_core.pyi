@@ -350,9 +350,6 @@ class DedupIndex:
 def index_parameters(path: str) -> dict[str, Any]:
     """What a saved index was made with, by the names of DedupConfig, and `store_texts`."""
 
-def estimate_digests(a: NDArray[np.uint8], b: NDArray[np.uint8], options: DedupOptions) -> NDArray[np.float32]:
-    """Of row i of both."""
-
 class BloomIndex:
     """A blocked Bloom filter a band."""
 
@@ -378,7 +375,7 @@ class BloomIndex:
 def compare_digests(
     a: NDArray[np.uint8], b: NDArray[np.uint8], options: DedupOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Of rows of digests [n, permutations / 2] the estimated similarities, and whether the pairs may be near by them."""
+    """Of rows of digests [n, permutations / 2] the estimated similarities, and whether the pairs may be near."""
 
 def near_pairs(
     texts_a: Texts, texts_b: Texts, a: NDArray[np.uint32], b: NDArray[np.uint32], options: DedupOptions
@@ -393,8 +390,6 @@ class MappedFile:
     def __init__(self, path: str) -> None: ...
     @property
     def size(self) -> int: ...
-    def require_unchanged(self) -> None:
-        """Raises CorruptError when it changed since."""
 
 class SpillFile:
     """A temporary file without a name, in `folder`."""

@@ -1,8 +1,8 @@
-// One line of JSON Lines: where the text lies in it, and how it reads when it is asked for again.
+// One line of JSON Lines: where the text lies in it.
 //
 // A line is one JSON object (RFC 8259, UTF-8), and all of it is checked once, by JsonLineReader::read. From then on the
-// place where the text begins is enough: read_string() finds its end in the bytes themselves. Of several members of the
-// same name the last one counts, as in Python's json.
+// place where the text begins is enough: read_string() of json_string.h finds its end in the bytes themselves. Of
+// several members of the same name the last one counts, as in Python's json.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -49,20 +49,16 @@ class Marker {
     to.append(line, 0, brace);
     bool explained = !marks_.keep[i] && marks_.kept_row[i] != 0;
     to += marks_.keep[i] ? ", \"keep\": true, \"cluster_id\": " : ", \"keep\": false, \"cluster_id\": ";
-    if (explained)
+    if (explained) {
       append_id(marks_.kept_file[i], marks_.kept_row[i], to);
-    else
-      append_id(marks_.file, texts_.line_number(i), to);
-    to += ", \"kept_id\": ";
-    if (explained)
+      to += ", \"kept_id\": ";
       append_id(marks_.kept_file[i], marks_.kept_row[i], to);
-    else
-      to += "null";
-    to += ", \"similarity\": ";
-    if (explained)
+      to += ", \"similarity\": ";
       append_number(marks_.similarity[i], to);
-    else
-      to += "null";
+    } else {
+      append_id(marks_.file, texts_.line_number(i), to);
+      to += ", \"kept_id\": null, \"similarity\": null";
+    }
     to.append(line, brace);
     if (line.back() != '\n') to += '\n';
   }

@@ -1,4 +1,3 @@
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -8,6 +7,7 @@
 #include "csrc/dedup/deduplicate.h"
 #include "csrc/dedup/similarity.h"
 #include "csrc/dedup/sketcher.h"
+#include "csrc/pybind/arrays.h"
 #include "csrc/pybind/module.h"
 #include "csrc/pybind/progress.h"
 #include "csrc/pybind/python_texts.h"
@@ -21,17 +21,6 @@ using namespace dedup;
 namespace {
 
 constexpr size_t kTask = 64;  // texts, or pairs, that one thread takes at a time
-
-template <class T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
-
-// A vector becomes an array without a copy.
-template <class T>
-py::array_t<T> to_array(std::vector<T>&& values) {
-  auto* kept = new std::vector<T>(std::move(values));
-  py::capsule owner(kept, [](void* p) { delete static_cast<std::vector<T>*>(p); });
-  return py::array_t<T>(static_cast<py::ssize_t>(kept->size()), kept->data(), owner);
-}
 
 template <class Choice>
 Choice choose(const char* field, const std::string& value,

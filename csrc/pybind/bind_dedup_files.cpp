@@ -206,8 +206,7 @@ void bind_dedup_files(py::module_& m) {
   py::class_<MappedFile, std::shared_ptr<MappedFile>>(m, "MappedFile")
       .def(py::init([](const std::filesystem::path& path) { return std::make_shared<MappedFile>(path.native()); }),
            py::arg("path"))
-      .def_property_readonly("size", &MappedFile::size)
-      .def("require_unchanged", &MappedFile::require_unchanged, Release());
+      .def_property_readonly("size", &MappedFile::size);
 
   py::class_<SpillFile>(m, "SpillFile")
       .def(py::init([](const std::filesystem::path& folder) { return std::make_unique<SpillFile>(folder.native()); }),

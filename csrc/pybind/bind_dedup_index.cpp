@@ -98,19 +98,6 @@ py::dict parameters_of_file(const std::filesystem::path& path) {
   return d;
 }
 
-// Similarity estimated from the digests of row i of both.
-py::array_t<float> estimate_digests(const Array<uint8_t>& a, const Array<uint8_t>& b, const DedupOptions& options) {
-  const Sketcher sketcher(options.rules, options.shape);
-  auto bytes = static_cast<py::ssize_t>(sketcher.digest_bytes());
-  for (const auto* digests : {&a, &b})
-    if (digests->ndim() != 2 || digests->shape(0) != a.shape(0) || digests->shape(1) != bytes)
-      throw_invalid("digests are not two arrays of the same number of rows of " + std::to_string(bytes) + " bytes");
-  py::array_t<float> estimates(a.shape(0));
-  for (py::ssize_t i = 0; i < a.shape(0); i++)
-    estimates.mutable_at(i) = static_cast<float>(sketcher.estimate(a.data(i, 0), b.data(i, 0)));
-  return estimates;
-}
-
 void bind_index(py::module_& m) {
   py::class_<FetchedTexts, Texts, std::shared_ptr<FetchedTexts>>(m, "FetchedTexts")
       .def(py::init<py::function, uint64_t>(), py::arg("fetch"), py::arg("count"));
@@ -175,7 +162,6 @@ void bind_index(py::module_& m) {
           py::arg("path"), Release())
       .def("check", &Index::check, Release());
   m.def("index_parameters", &parameters_of_file, py::arg("path"));
-  m.def("estimate_digests", &estimate_digests, py::arg("a"), py::arg("b"), py::arg("options"));
 }
 
 std::unique_ptr<BloomIndex> make_bloom(const DedupOptions& options, uint64_t expected_documents,

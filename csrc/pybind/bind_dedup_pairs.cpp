@@ -1,5 +1,4 @@
 // The decisions of deduplicate() on pairs that the caller found, for jobs whose texts and sketches lie elsewhere.
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include "csrc/base/error.h"
@@ -8,6 +7,7 @@
 #include "csrc/dedup/similarity.h"
 #include "csrc/dedup/sketcher.h"
 #include "csrc/dedup/words.h"
+#include "csrc/pybind/arrays.h"
 #include "csrc/pybind/module.h"
 
 namespace py = pybind11;
@@ -19,9 +19,6 @@ using namespace dedup;
 namespace {
 
 constexpr size_t kTask = 64;  // pairs that one thread takes at a time
-
-template <class T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
 size_t check_digests(const Array<uint8_t>& a, const Array<uint8_t>& b, uint64_t bytes) {
   for (const Array<uint8_t>* digests : {&a, &b})

@@ -29,17 +29,19 @@ class DedupConfig:
         threshold: Similarity from which two texts are near duplicates, in (0, 1].
         num_permutations: Permutations of the MinHash sketch: even, 16 to 1024.
         ngram_size: Words a shingle, 1 to 64. A text with fewer words is one shingle.
-        num_bands: Bands of the index. By default as many, and as wide, as find a pair at the threshold with a probability
-            of at least 0.99: 16 bands of 8 rows at 0.85.
+        num_bands: Bands of the index. By default as many, and as wide, as find a pair at the threshold with a
+            probability of at least 0.99: 16 bands of 8 rows at 0.85.
         num_rows: Rows (permutations) a band; with `num_bands`.
-        measure: "jaccard" (shared shingles ÷ shingles of both), or "containment" (shared shingles ÷ shingles of the document
-            that is removed), which also finds excerpts; best with `keep="longest"`.
-        verify: Whether the exact similarity of the texts decides. Without, the estimate of the sketches does (standard error 0.033
-            at 0.85): faster, approximate, and wrong at times in both directions.
-        clusters: "star": each removed document is itself a near duplicate of the kept one that explains it. "components": of each
-            connected component of near duplicates one document is kept, so a chain of small differences is one group.
-        keep: Which document of a group stays: the "first", the "longest" (in bytes), the one of the highest "score", or the
-            one from the "source" that stands first. Ties: the smaller hash of the text, for "first" and "source" the position.
+        measure: "jaccard" (shared shingles ÷ shingles of both), or "containment" (shared shingles ÷ shingles of the
+            document that is removed), which also finds excerpts; best with `keep="longest"`.
+        verify: Whether the exact similarity of the texts decides. Without, the estimate of the sketches does
+            (standard error 0.033 at 0.85): faster, approximate, and wrong at times in both directions.
+        clusters: "star": each removed document is itself a near duplicate of the kept one that explains it.
+            "components": of each connected component of near duplicates one document is kept, so a chain of small
+            differences is one group.
+        keep: Which document of a group stays: the "first", the "longest" (in bytes), the one of the highest "score",
+            or the one from the "source" that stands first. Ties: the smaller hash of the text, for "first" and
+            "source" the position.
         normalization: Unicode normal form before comparing: "NFC", "NFKC" or "none".
         fold_case: Whether case is ignored, by full Unicode case folding.
         ignore_punctuation: Whether punctuation and symbols only separate words. Otherwise each is a word.

@@ -17,9 +17,10 @@ __all__ = ["Deduplicator"]
 class Deduplicator:
     """Finds near-duplicate texts, and says which to keep.
 
-    Texts are near duplicates when the exact Jaccard similarity of their sets of word n-grams reaches the threshold. MinHash sketches, banded
-    into keys (Broder 1997; Indyk and Motwani 1998), only propose pairs; each is then compared exactly. So no document is removed without a kept one that
-    is as similar as asked, and nearly all pairs are found: 99.4 % at the threshold of 0.85, more above it.
+    Texts are near duplicates when the exact Jaccard similarity of their sets of word n-grams reaches the threshold.
+    MinHash sketches, banded into keys (Broder 1997; Indyk and Motwani 1998), only propose pairs; each is then
+    compared exactly. So no document is removed without a kept one that is as similar as asked, and nearly all pairs
+    are found: 99.4 % at the threshold of 0.85, more above it.
 
     Args:
         config: What counts as a near duplicate, and which document of a group stays.
@@ -51,8 +52,10 @@ class Deduplicator:
         The result is the same for any number of threads. Beyond the texts it needs about 300 bytes a document.
 
         Args:
-            texts: A sequence of str, a NumPy array, an Arrow array, a pandas Series; or a table, record batch, DataFrame or
-                `datasets.Dataset` with the column `column`. At most 4 294 967 294. Arrow memory and ASCII str are not copied.
+            texts: A sequence of str, a NumPy array, an Arrow array, a pandas Series; or a table, record batch,
+            DataFrame or
+                `datasets.Dataset` with the column `column`. At most 4 294 967 294. Arrow memory and ASCII str are not
+                copied.
             column: The column of texts where there are several.
             scores: With `keep="score"`, a number for each document; the highest is kept.
             sources: With `keep="source"`, a name for each document. The name that comes first is preferred.

@@ -60,9 +60,9 @@ def deduplicate_files(
     the package zstandard. Documents are numbered in the order of the inputs, those of a folder or pattern sorted by
     name, and then of the rows. A document's id is `file:row`, the file as it was given or found, rows (lines) from 1.
 
-    Of a file of lines the lines that stay are written byte for byte; of Parquet all columns, in the same row groups,
-    with the same schema and compression. Outputs appear all together and whole, or not at all, in place of files that
-    are there; they are not synced to the disk.
+    Of a file of lines the lines that stay are written byte for byte (blank lines of JSON and a byte order mark are left
+    out); of Parquet all columns, in the same row groups, with the same schema and compression. Outputs appear all
+    together and whole, or not at all, in place of files that are there; they are not synced to the disk.
 
     Memory: about 320 bytes a document, and the column of texts of Parquet files as long as it stays below `max_memory`;
     beyond, it goes to a temporary file without a name. Lines are read where they lie, through a memory map whose pages

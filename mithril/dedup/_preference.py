@@ -18,8 +18,8 @@ def preference(
 ) -> npt.NDArray[np.uint32] | None:
     """The documents from the most to the least preferred, or None for the order in which they lie.
 
-    Ties of "longest" and "score" go to the smaller 128-bit hash of the text, so that the texts that are kept do not depend on the order of the
-    documents; those of "source" to the earlier document.
+    Ties of "longest" and "score" go to the smaller 128-bit hash of the text, so that the texts that are kept do not
+    depend on the order of the documents; those of "source" to the earlier document.
 
     Raises:
         InvalidArgumentError: `scores` or `sources` is missing, of another length than `texts`, or not a number.

@@ -33,8 +33,9 @@ class DedupStats:
         cluster_count: Kept documents that explain at least one removed document.
         candidate_pairs: Pairs that agreed in a band.
         verified_pairs: Pairs whose texts were compared.
-        full_buckets: Documents left out of one of their bands, because 128 others had the same key. When it is not 0, pairs between documents
-            of such boilerplate may have been missed; another `ngram_size` or more rows a band help.
+        full_buckets: Documents left out of one of their bands, because 128 others had the same key. When it is not 0,
+            pairs between documents of such boilerplate may have been missed; another `ngram_size` or more rows a band
+            help.
         bytes: UTF-8 bytes of all texts.
         processing_time_secs: Wall time.
     """
@@ -63,9 +64,10 @@ class DedupResult:
     Attributes:
         keep_indices: int64 [kept], ascending: positions of the documents to keep.
         remove_indices: int64 [removed], ascending: the others.
-        removed_by: int64 [removed]: of each of `remove_indices`, the kept document that explains it; its own position for an
-            empty text.
-        similarities: float32 [removed]: of the two. Exact, unless `verify=False`; 1 for equal texts; 0 for an empty text.
+        removed_by: int64 [removed]: of each of `remove_indices`, the kept document that explains it; its own position
+            for an empty text.
+        similarities: float32 [removed]: of the two. Exact, unless `verify=False`; 1 for equal texts; 0 for an empty
+            text.
         stats: Counts.
     """
 

@@ -83,6 +83,6 @@ class Sketcher:
         """
         if len(a) != len(b):
             raise InvalidArgumentError(f"{len(a)} and {len(b)} sketches cannot be paired")
-        estimates: NDArray[np.float32] = core.estimate_digests(a.digests, b.digests, self._options)
+        estimates, _ = core.compare_digests(a.digests, b.digests, self._options)
         estimates[a.empty | b.empty] = 0
         return estimates

@@ -17,9 +17,10 @@ def texts_of(texts: Any, column: str = "text") -> core.Texts:
     """Return `texts` as the core reads them.
 
     Args:
-        texts: A list, tuple or other sequence of str, a NumPy array of str or objects, an Arrow string array (chunked or not), a pandas
-            Series; or a record batch, table, DataFrame or `datasets.Dataset`, of which `column` is taken. None and null are empty texts.
-            Arrow strings, Datasets included, and ASCII `str` are read where they lie.
+        texts: A list, tuple or other sequence of str, a NumPy array of str or objects, an Arrow string array (chunked
+            or not), a pandas Series; or a record batch, table, DataFrame or `datasets.Dataset`, of which `column` is
+            taken. None and null are empty texts. Arrow strings, Datasets included, and ASCII `str` are read where
+            they lie.
         column: The column of texts where there are several.
 
     Raises:

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from mithril import CorruptError, InvalidArgumentError
-from mithril.dedup import DedupConfig
-from mithril.dedup._bloom import BloomIndex
+from mithril.dedup import BloomIndex, DedupConfig
 
 
 def unlike(count: int, seed: int) -> list[str]:

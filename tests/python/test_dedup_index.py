@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from mithril import InvalidArgumentError
-from mithril.dedup import DedupConfig, Deduplicator
-from mithril.dedup._index import Index
-from mithril.dedup._sketcher import Sketcher
+from mithril.dedup import DedupConfig, Deduplicator, Index, Sketcher
 from tests.python.dedup_texts import made_texts
 from tests.reference.dedup import jaccard, shingles
 
@@ -66,7 +64,7 @@ def test_another_process_reads_it(tmp_path, run_python) -> None:
     index.save(tmp_path / "index")
     program = """
 import json, sys
-from mithril.dedup._index import Index
+from mithril.dedup import Index
 matches = Index.open(sys.argv[1]).query(json.load(open(sys.argv[2])))
 print(json.dumps([matches.positions.tolist(), matches.ids.tolist(), matches.similarities.tolist()]))
 """

@@ -11,9 +11,7 @@ import pytest
 import xxhash
 
 from mithril import CorruptError, StorageError, TruncatedError, UnsupportedError
-from mithril.dedup import DedupConfig
-from mithril.dedup._index import Index
-from mithril.dedup._sketcher import Sketcher
+from mithril.dedup import DedupConfig, Index, Sketcher
 from tests.python.dedup_texts import made_texts
 from tests.reference.dedup_index import changed, directory_of, places, read_index
 

@@ -5,8 +5,7 @@ import pytest
 import xxhash
 
 from mithril import InvalidArgumentError
-from mithril.dedup import DedupConfig
-from mithril.dedup._sketcher import Sketcher
+from mithril.dedup import DedupConfig, Sketcher
 from tests.python.dedup_texts import made_texts
 from tests.reference.dedup import jaccard, shingles
 

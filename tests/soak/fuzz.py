@@ -26,7 +26,15 @@ from benchmarks.measure import commit, machine  # noqa: E402
 
 BUILD = ROOT / "build" / "fuzz"
 # The longest to run first.
-SHARES = {"round_trip": 0.005, "stream": 0.415, "table": 0.3, "archive": 0.1, "index": 0.13, "dedup_index": 0.05}
+SHARES = {
+    "round_trip": 0.005,
+    "stream": 0.385,
+    "table": 0.3,
+    "archive": 0.1,
+    "index": 0.13,
+    "dedup_index": 0.05,
+    "json_lines": 0.03,
+}
 MORE_SEEDS = {"archive": ["fixtures/golden/v1", "fixtures/malformed"]}
 LIMITS = ["-timeout=30", "-rss_limit_mb=2048"]  # seconds for one input; memory in all, and for one allocation
 

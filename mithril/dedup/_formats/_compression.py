@@ -13,6 +13,7 @@ from mithril.dedup._formats._inputs import Compression
 __all__ = ["Writable", "compressed_writer", "read_pieces"]
 
 _PIECE_BYTES = 1 << 20
+_ZSTD_BYTES = 8 << 10  # a block of 4 bytes may stand for 128 KiB: pieces of 256 MiB at the very most
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 
@@ -73,7 +74,7 @@ def _read_gzip(file: Any, name: str) -> Iterator[bytes]:
 def _read_zstd(file: _Counted, name: str) -> Iterator[bytes]:
     zstandard = _zstandard(name)
     frame = None
-    while data := file.read(_PIECE_BYTES):
+    while data := file.read(_ZSTD_BYTES):
         while data:
             frame = frame or zstandard.ZstdDecompressor().decompressobj()
             try:

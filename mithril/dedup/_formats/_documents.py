@@ -92,7 +92,3 @@ class Documents(ABC):
     @abstractmethod
     def write_faults(self, to: Writable) -> None:
         """A line of JSON for each row that was set aside: file, row, reason and, if it is text, the line."""
-
-    def text(self, i: int) -> str:
-        """The text of a document."""
-        return self.texts.text(i)
