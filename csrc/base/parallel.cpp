@@ -34,17 +34,43 @@ int default_threads() {
 
 static const pid_t kLoadedIn = getpid();
 
-void parallel_for(size_t n, int threads, const std::function<void(size_t)>& body) {
+// Threads of the arena that this thread is in, by with_threads; 0 outside of any.
+static thread_local int arena_threads = 0;
+
+static int usable_threads(int threads) {
   if (threads <= 0) threads = default_threads();
+  if (getpid() != kLoadedIn) return 1;
   // More than the pool's concurrency would only make oneTBB warn.
-  threads = std::min<int>(
-      {threads, oneapi::tbb::info::default_concurrency(), static_cast<int>(std::min<size_t>(n, 1 << 16))});
-  if (threads <= 1 || getpid() != kLoadedIn) {
-    for (size_t i = 0; i < n; i++) body(i);
-    return;
-  }
+  return std::min(threads, oneapi::tbb::info::default_concurrency());
+}
+
+static void run(size_t n, const std::function<void(size_t)>& body) {
+  oneapi::tbb::parallel_for(size_t{0}, n, body, oneapi::tbb::simple_partitioner());
+}
+
+void with_threads(int threads, const std::function<void()>& body) {
+  threads = usable_threads(threads);
+  if (threads == 1 || arena_threads != 0) return body();
   oneapi::tbb::task_arena arena(threads);
-  arena.execute([&] { oneapi::tbb::parallel_for(size_t{0}, n, body, oneapi::tbb::simple_partitioner()); });
+  arena.execute([&] {
+    arena_threads = threads;
+    struct Leave {
+      ~Leave() { arena_threads = 0; }
+    } leave;
+    body();
+  });
+}
+
+void parallel_for(size_t n, int threads, const std::function<void(size_t)>& body) {
+  threads = static_cast<int>(std::min<size_t>(static_cast<size_t>(usable_threads(threads)), n));
+  if (threads <= 1) {
+    for (size_t i = 0; i < n; i++) body(i);
+  } else if (arena_threads != 0) {
+    run(n, body);
+  } else {
+    oneapi::tbb::task_arena arena(threads);
+    arena.execute([&] { run(n, body); });
+  }
 }
 
 }  // namespace mithril

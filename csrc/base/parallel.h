@@ -14,4 +14,9 @@ int default_threads();
 // calling thread does all the work.
 void parallel_for(size_t n, int threads, const std::function<void(size_t)>& body);
 
+// Calls body() on the calling thread, and keeps at most `threads` threads at hand for what it does in parallel: within,
+// parallel_for takes those, whatever it asks for. For many short loops, each of which would have to wake the threads
+// again.
+void with_threads(int threads, const std::function<void()>& body);
+
 }  // namespace mithril

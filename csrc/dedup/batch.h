@@ -1,6 +1,7 @@
 // Some hundreds of documents that are matched together, and the band keys of those among them that later ones are
 // compared with.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -11,11 +12,12 @@ namespace mithril::dedup {
 inline constexpr uint32_t kBatch = 1024;
 
 struct Batch {
-  enum class State : uint8_t { kLive, kExactDuplicate, kEmpty };
+  enum class State : uint8_t { kLive, kExactDuplicate, kEmpty, kKept };
 
   Batch(int bands, uint64_t digest_bytes)
       : hashes(kBatch),
         documents(kBatch),
+        equals(kBatch),
         states(kBatch),
         removed_by(kBatch),
         similarity(kBatch),
@@ -27,6 +29,7 @@ struct Batch {
   uint32_t count = 0;
   std::vector<Hash128> hashes;
   std::vector<uint32_t> documents;
+  std::vector<uint32_t> equals;  // the first document with the same text
   std::vector<State> states;
   std::vector<uint32_t> removed_by;  // entry of an earlier batch, or kNone
   std::vector<float> similarity;     // to it
@@ -36,46 +39,48 @@ struct Batch {
   std::vector<std::vector<uint32_t>> edges;  // components: entries of earlier batches that each document is near
 };
 
-// Band key → documents of this batch, by their place in it.
-class BatchTable {
+// Which documents of a batch have the same band key: of each, the one before it. Bands are chained one by one, in
+// parallel.
+class BatchChains {
  public:
-  explicit BatchTable(int bands)
-      : bands_(static_cast<uint64_t>(bands)),
-        heads_(bands_ * kSlots),
-        links_(bands_ * kBatch),
-        counts_(bands_ * kBatch) {}
+  explicit BatchChains(int bands)
+      : bands_(static_cast<uint64_t>(bands)), heads_(bands_ * kSlots), links_(bands_ * kBatch), met_(bands_ * kBatch) {}
 
-  void clear() { std::fill(heads_.begin(), heads_.end(), uint16_t{0}); }
-
-  // How many documents are under `key` of `band`; take(place) is called for each, the latest first.
-  template <class Take>
-  uint32_t find(uint64_t band, const uint32_t* keys, uint32_t key, Take take) const {
-    uint32_t place = heads_[slot(band, keys, key)];
-    const uint32_t count = place ? counts_[band * kBatch + place - 1] : 0;
-    for (; place; place = links_[band * kBatch + place - 1]) take(place - 1);
-    return count;
+  // Chains the documents of the batch for which takes_part(place) holds.
+  template <class TakesPart>
+  void chain(uint64_t band, const Batch& batch, TakesPart takes_part) {
+    uint16_t* heads = &heads_[band * kSlots];
+    std::fill_n(heads, kSlots, uint16_t{0});
+    const auto key = [&](uint32_t place) { return batch.keys[place * bands_ + band]; };
+    for (uint32_t place = 0; place < batch.count; place++) {
+      met_[band * kBatch + place] = 0;
+      if (!takes_part(place)) continue;
+      uint64_t i = (key(place) * 0x9e3779b1u) >> 20 & (kSlots - 1);
+      while (heads[i] != 0 && key(heads[i] - 1u) != key(place)) i = (i + 1) & (kSlots - 1);
+      links_[band * kBatch + place] = heads[i];
+      met_[band * kBatch + place] = heads[i] != 0;
+      heads[i] = static_cast<uint16_t>(place + 1);
+    }
   }
 
-  // `keys` are those of the batch, `bands` a document.
-  void insert(uint64_t band, const uint32_t* keys, uint32_t place) {
-    uint16_t& head = heads_[slot(band, keys, keys[place * bands_ + band])];
-    links_[band * kBatch + place] = head;
-    counts_[band * kBatch + place] = static_cast<uint16_t>(head ? counts_[band * kBatch + head - 1] + 1 : 1);
-    head = static_cast<uint16_t>(place + 1);
+  // Whether a document before this one has one of its keys.
+  bool met(uint32_t place) const {
+    uint8_t any = 0;
+    for (uint64_t b = 0; b < bands_; b++) any |= met_[b * kBatch + place];
+    return any != 0;
+  }
+
+  // Calls take(place) for the documents before this one with its key, the latest first.
+  template <class Take>
+  void before(uint64_t band, uint32_t place, Take take) const {
+    for (uint32_t p = links_[band * kBatch + place]; p; p = links_[band * kBatch + p - 1]) take(p - 1);
   }
 
  private:
   static constexpr uint64_t kSlots = 2 * kBatch;  // a power of two
-  uint64_t slot(uint64_t band, const uint32_t* keys, uint32_t key) const {
-    uint64_t i = (key * 0x9e3779b1u) >> 20 & (kSlots - 1);
-    for (;; i = (i + 1) & (kSlots - 1)) {
-      const uint16_t head = heads_[band * kSlots + i];
-      if (head == 0 || keys[(head - 1u) * bands_ + band] == key) return band * kSlots + i;
-    }
-  }
-
   uint64_t bands_;
-  std::vector<uint16_t> heads_, links_, counts_;  // heads and links: a place and 1, so that 0 is none
+  std::vector<uint16_t> heads_, links_;  // a place and 1, so that 0 is none
+  std::vector<uint8_t> met_;
 };
 
 }  // namespace mithril::dedup

@@ -23,6 +23,7 @@ namespace mithril::dedup {
 namespace {
 
 constexpr uint32_t kTask = 64;  // documents that one thread takes at a time
+constexpr size_t kGroups = 4;   // of bands, each the work of one thread
 constexpr uint32_t kAhead = 8;  // documents whose slots are fetched before they are looked at
 
 bool is_permutation(const std::vector<uint32_t>& order, uint64_t count) {
@@ -45,7 +46,7 @@ struct Worker {
 };
 
 struct Counts {
-  std::atomic<uint64_t> bytes{0}, candidates{0}, verified{0}, accepted{0};
+  std::atomic<uint64_t> bytes{0}, candidates{0}, verified{0}, accepted{0}, full_buckets{0};
 };
 
 class Job {
@@ -61,7 +62,7 @@ class Job {
         exact_(texts.count()),
         digests_(texts.count() * digest_bytes_),
         batch_(options.shape.bands, digest_bytes_),
-        batch_table_(options.shape.bands) {
+        chains_(options.shape.bands) {
     const uint64_t n = texts.count();
     for (uint64_t b = 0; b < bands_; b++) tables_.emplace_back(n);
     result_.removed_by.assign(n, kNone);
@@ -84,7 +85,7 @@ class Job {
     DedupStats& stats = result_.stats;
     stats.documents = n, stats.bytes = counts_.bytes;
     stats.candidate_pairs = counts_.candidates, stats.verified_pairs = counts_.verified;
-    stats.accepted_pairs = counts_.accepted;
+    stats.accepted_pairs = counts_.accepted, stats.full_buckets = counts_.full_buckets;
     return std::move(result_);
   }
 
@@ -115,7 +116,7 @@ class Job {
       look_up(first, last, worker);
       match(first, last, worker);
     });
-    set_exact_duplicates_apart();
+    meet();
     match_within();
     enter();
   }
@@ -151,15 +152,6 @@ class Job {
       throw Error(error.kind(), "document " + std::to_string(batch_.documents[place]) + ": " + error.what());
     }
     for (uint64_t b = 0; b < bands_; b++) tables_[b].prefetch(keys[b]);
-  }
-
-  void set_exact_duplicates_apart() {
-    for (uint32_t i = 0; i < batch_.count; i++) {
-      const uint32_t document = batch_.documents[i], of = exact_.add(batch_.hashes[i], document);
-      if (of == document) continue;
-      batch_.states[i] = Batch::State::kExactDuplicate;
-      remove(document, of, 1), result_.stats.exact_duplicates++;
-    }
   }
 
   // Gathers the entries that agree in a band with each document of the task.
@@ -225,35 +217,59 @@ class Job {
     return true;
   }
 
-  // In order: each document against those of its batch before it.
+  // Finds, of the batch, which texts are the same, and which documents have a key in common.
+  void meet() {
+    parallel_for(kGroups + 1, options_.threads, [&](size_t group) {
+      if (group == kGroups) {
+        for (uint32_t i = 0; i < batch_.count; i++)
+          batch_.equals[i] = exact_.add(batch_.hashes[i], batch_.documents[i]);
+        return;
+      }
+      const auto takes_part = [&](uint32_t place) {
+        return batch_.states[place] == Batch::State::kLive && batch_.removed_by[place] == kNone;
+      };
+      for (uint64_t b = group; b < bands_; b += kGroups) chains_.chain(b, batch_, takes_part);
+    });
+  }
+
+  // In order: what becomes of each document, and for that each against those of its batch before it.
   void match_within() {
-    batch_table_.clear();
     const auto worker = take_worker();
-    std::vector<uint32_t>& candidates = worker->candidates;
-    entered_.clear();
+    kept_.clear();
     for (uint32_t i = 0; i < batch_.count; i++) {
       const uint32_t document = batch_.documents[i];
-      if (batch_.states[i] == Batch::State::kEmpty) {
+      Batch::State& state = batch_.states[i];
+      if (batch_.equals[i] != document) {
+        state = Batch::State::kExactDuplicate;
+        remove(document, batch_.equals[i], 1), result_.stats.exact_duplicates++;
+      } else if (state == Batch::State::kEmpty) {
         empty_[document] = true, result_.stats.empty++;
         if (options_.empty == Empty::kRemove) result_.removed_by[document] = document;
-      }
-      if (batch_.states[i] != Batch::State::kLive) continue;
-      if (batch_.removed_by[i] != kNone) {
+      } else if (batch_.removed_by[i] != kNone) {
         remove(document, entries_[batch_.removed_by[i]], batch_.similarity[i]);
-        continue;
+      } else if (!match_with(i, candidates_within(i, worker->candidates), *worker)) {
+        keep(i);
       }
-      candidates.clear();
-      for (uint64_t b = 0; b < bands_; b++) {
-        uint8_t& held = batch_.held[i * bands_ + b];
-        const uint32_t within =
-            batch_table_.find(b, batch_.keys.data(), keys(i)[b], [&](uint32_t place) { candidates.push_back(place); });
-        held = static_cast<uint8_t>(std::min(kMaxPerKey, held + within));
-      }
-      std::sort(candidates.begin(), candidates.end());
-      candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
-      counts_.candidates += candidates.size();
-      if (!match_with(i, candidates, *worker)) keep(i);
     }
+  }
+
+  // The kept documents of the batch before this one that stand under one of its keys. They count among those that the
+  // key holds.
+  const std::vector<uint32_t>& candidates_within(uint32_t place, std::vector<uint32_t>& candidates) {
+    candidates.clear();
+    if (!chains_.met(place)) return candidates;
+    for (uint64_t b = 0; b < bands_; b++) {
+      uint32_t held = batch_.held[place * bands_ + b];
+      chains_.before(b, place, [&](uint32_t other) {
+        if (batch_.states[other] != Batch::State::kKept || batch_.held[other * bands_ + b] >= kMaxPerKey) return;
+        candidates.push_back(other), held++;
+      });
+      batch_.held[place * bands_ + b] = static_cast<uint8_t>(held);
+    }
+    std::sort(candidates.begin(), candidates.end());
+    candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+    counts_.candidates += candidates.size();
+    return candidates;
   }
 
   // Whether document `place` goes, because one of `candidates`, places of the batch, stays.
@@ -281,29 +297,29 @@ class Job {
 
   void keep(uint32_t place) {
     const uint64_t entry = entries_.size();
+    batch_.states[place] = Batch::State::kKept;
     batch_entries_[place] = static_cast<uint32_t>(entry);
     entries_.push_back(batch_.documents[place]);
     std::copy_n(digests(place), digest_bytes_, &digests_[entry * digest_bytes_]);
-    entered_.push_back(place);
-    for (uint64_t b = 0; b < bands_; b++) {
-      if (batch_.held[place * bands_ + b] >= kMaxPerKey)
-        result_.stats.full_buckets++;
-      else
-        batch_table_.insert(b, batch_.keys.data(), place);
-    }
+    kept_.push_back(place);
   }
 
   // What stays goes into the tables, each table in order.
   void enter() {
-    const size_t groups = std::min<size_t>(bands_, 4);
-    parallel_for(groups, options_.threads, [&](size_t group) {
-      for (size_t k = 0; k < entered_.size(); k++) {
-        if (k + kAhead < entered_.size())
-          for (uint64_t b = group; b < bands_; b += groups) tables_[b].prefetch(keys(entered_[k + kAhead])[b]);
-        const uint32_t place = entered_[k];
-        for (uint64_t b = group; b < bands_; b += groups)
-          if (batch_.held[place * bands_ + b] < kMaxPerKey) tables_[b].insert(keys(place)[b], batch_entries_[place]);
+    parallel_for(kGroups, options_.threads, [&](size_t group) {
+      uint64_t full = 0;
+      for (size_t k = 0; k < kept_.size(); k++) {
+        if (k + kAhead < kept_.size())
+          for (uint64_t b = group; b < bands_; b += kGroups) tables_[b].prefetch(keys(kept_[k + kAhead])[b]);
+        const uint32_t place = kept_[k];
+        for (uint64_t b = group; b < bands_; b += kGroups) {
+          if (batch_.held[place * bands_ + b] < kMaxPerKey)
+            tables_[b].insert(keys(place)[b], batch_entries_[place]);
+          else
+            full++;
+        }
       }
+      counts_.full_buckets += full;
     });
   }
 
@@ -367,9 +383,9 @@ class Job {
   ZeroedArray<uint8_t> digests_;   // of the entries
   Forest forest_;                  // components: over the entries
   Batch batch_;
-  BatchTable batch_table_;
+  BatchChains chains_;
   std::vector<uint32_t> batch_entries_ = std::vector<uint32_t>(kBatch);  // of those that stay
-  std::vector<uint32_t> entered_;                                        // their places
+  std::vector<uint32_t> kept_;                                           // their places, ascending
   ObjectPool<Worker> workers_;
   std::vector<bool> empty_;
   Counts counts_;
@@ -378,23 +394,15 @@ class Job {
 
 }  // namespace
 
-int least_agreement(const DedupOptions& options) {
-  if (options.measure == Measure::kContainment) return 0;
-  const double permutations = options.shape.permutations;
-  const double share = options.threshold + (1 - options.threshold) / 16;
-  const double deviation = std::sqrt(share * (1 - share) / permutations);
-  return std::max(0, static_cast<int>(std::ceil(permutations * (share - 3.1 * deviation))));
-}
-
 DedupResult deduplicate(const Texts& texts, const DedupOptions& options, const std::vector<uint32_t>& order,
                         const Progress& progress) {
-  check(options.rules), check(options.shape);
-  if (!(options.threshold > 0 && options.threshold <= 1))
-    throw_invalid("threshold " + std::to_string(options.threshold) + " is not within 0 to 1, 0 excluded");
+  check(options);
   if (texts.count() >= kNone) throw_invalid(std::to_string(texts.count()) + " documents are more than 4294967294");
   if (!is_permutation(order, texts.count()))
     throw_invalid("order does not name each of the " + std::to_string(texts.count()) + " documents once");
-  return Job(texts, options, order).run(progress);
+  DedupResult result;
+  with_threads(options.threads, [&] { result = Job(texts, options, order).run(progress); });
+  return result;
 }
 
 }  // namespace mithril::dedup

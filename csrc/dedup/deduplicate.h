@@ -5,28 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "csrc/dedup/rules.h"
+#include "csrc/dedup/options.h"
 #include "csrc/dedup/texts.h"
 
 namespace mithril::dedup {
-
-enum class Clusters { kStar, kComponents };
-enum class Empty { kKeep, kRemove };
-
-struct DedupOptions {
-  TextRules rules;
-  SketchShape shape;
-  Measure measure = Measure::kJaccard;
-  double threshold = 0.85;
-  bool verify = true;  // else the estimate decides
-  Clusters clusters = Clusters::kStar;
-  Empty empty = Empty::kKeep;
-  int threads = 0;
-};
-
-// Digests that agree by at least as many have a similarity of the threshold with all but one chance in a thousand:
-// others need not be compared exactly.
-int least_agreement(const DedupOptions& options);
 
 inline constexpr uint32_t kNone = 0xffffffff;
 
