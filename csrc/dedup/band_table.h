@@ -41,8 +41,6 @@ class BandTable {
     lines_[l].keys[place] = key, lines_[l].ids[place] = id + 1;
   }
 
-  uint64_t bytes() const { return lines_.size() * sizeof(Line); }
-
  private:
   static constexpr uint64_t kFilled = 7;  // of the eight, on average, when all are in
   struct alignas(64) Line {

@@ -3,16 +3,15 @@
 #include <vector>
 
 #include "csrc/base/bytes.h"
+#include "csrc/dedup/deduplicate.h"
 #include "csrc/dedup/sketcher.h"
 #include "csrc/dedup/texts.h"
 
 namespace mithril::dedup {
 
-inline constexpr uint64_t kTextsPerShare = 256;  // that a thread takes at a time
-
 struct BatchSketches {
-  // Throws corrupt, with the number of the text, when one is not UTF-8.
-  BatchSketches(const Texts& texts, const Sketcher& sketcher, int threads);
+  // Throws corrupt, with the number of the text, when one is not UTF-8. The stage of `progress` is "sketch".
+  BatchSketches(const Texts& texts, const Sketcher& sketcher, int threads, const Progress& progress);
 
   const uint32_t* keys_of(uint64_t i) const { return &keys[i * bands]; }
   const uint8_t* digests_of(uint64_t i) const { return &digests[i * digest_bytes]; }

@@ -76,6 +76,43 @@ void map(const uint8_t* text, uint64_t size, int options, std::vector<int32_t>& 
   }
 }
 
+// Puts long runs of marks into canonical order, which utf8proc would do in the square of their number. False, and
+// nothing in `to`, when there are none.
+bool sort_marks(const uint8_t* text, uint64_t size, std::string& to) {
+  constexpr size_t kLong = 30;  // more in a row than the stream-safe format of UAX #15 lets pass
+  struct Mark {
+    utf8proc_propval_t combining_class;
+    uint64_t at;
+    int length;
+  };
+  std::vector<Mark> run;
+  uint64_t copied = 0;
+  const auto close = [&](uint64_t end) {
+    if (run.size() > kLong) {
+      to.append(reinterpret_cast<const char*>(text) + copied, run.front().at - copied);
+      std::stable_sort(run.begin(), run.end(),
+                       [](const Mark& a, const Mark& b) { return a.combining_class < b.combining_class; });
+      for (const Mark& m : run) to.append(reinterpret_cast<const char*>(text) + m.at, static_cast<size_t>(m.length));
+      copied = end;
+    }
+    run.clear();
+  };
+  for (uint64_t at = 0; at < size;) {
+    uint32_t code_point;
+    const int length = read_code_point(text + at, size - at, &code_point);
+    if (length == 0) return false;  // is refused where it is mapped
+    const auto combining_class = utf8proc_get_property(static_cast<int32_t>(code_point))->combining_class;
+    if (combining_class != 0)
+      run.push_back({combining_class, at, length});
+    else if (!run.empty())
+      close(at);
+    at += static_cast<uint64_t>(length);
+  }
+  close(size);
+  if (copied != 0) to.append(reinterpret_cast<const char*>(text) + copied, size - copied);
+  return copied != 0;
+}
+
 }  // namespace
 
 CodePoints::CodePoints(const TextRules& rules) : rules_(rules), options_(utf8proc_options(rules)) {}
@@ -152,6 +189,8 @@ CodePoint CodePoints::look_up(int32_t code_point) const {
 
 void CodePoints::normalise(const uint8_t* text, uint64_t size, std::string& to) const {
   std::vector<int32_t> form;
+  std::string sorted;
+  if (sort_marks(text, size, sorted)) text = reinterpret_cast<const uint8_t*>(sorted.data());
   map(text, size, options_, form);
   for (int32_t c : form) {
     uint8_t piece[4];

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cmath>
 #include <memory>
-#include <mutex>
 #include <numeric>
 
 #include "csrc/base/checksum.h"

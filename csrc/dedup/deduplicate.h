@@ -17,7 +17,7 @@ struct DedupStats {
   uint64_t candidate_pairs = 0;  // agreed in a band
   uint64_t verified_pairs = 0;   // compared exactly
   uint64_t accepted_pairs = 0;
-  uint64_t full_buckets = 0;  // documents that a full bucket left out of one of their bands
+  uint64_t full_buckets = 0;  // times that a document was left out of one of its bands, as the bucket was full
 };
 
 struct DedupResult {
@@ -28,8 +28,8 @@ struct DedupResult {
   DedupStats stats;
 };
 
-// Called now and then from the calling thread with the number of documents done of each stage ("read", "match"); may
-// throw to stop the job.
+// Called now and then from the calling thread with a stage ("match"), what is done of it and all of it; may throw to
+// stop the job.
 using Progress = std::function<void(const char* stage, uint64_t done, uint64_t total)>;
 
 // `order`: the documents from the most to the least preferred, a permutation of 0 … count − 1; empty: as they lie.

@@ -18,8 +18,8 @@ struct DedupOptions {
   int threads = 0;
 };
 
-// Digests that agree by at least as many have a similarity of the threshold with all but one chance in a thousand:
-// others need not be compared exactly.
+// Texts whose similarity is the threshold agree in fewer digests than this once in a thousand times: who does need not
+// be compared exactly.
 int least_agreement(const DedupOptions& options);
 
 // Throws invalid_argument with the field, its value and its limits.

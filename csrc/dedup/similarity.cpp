@@ -66,13 +66,17 @@ class HashSet {
 
 struct Comparer::State {
   explicit State(std::shared_ptr<const Words> shared)
-      : words(std::move(shared)), n(static_cast<size_t>(words->rules().ngram_size)) {
+      : words(std::move(shared)),
+        n(static_cast<size_t>(words->rules().ngram_size)),
+        words_a_byte(words->rules().form == NormalForm::kNfkc ? 2 : 1) {
     for (size_t i = 1; i < n; i++) power *= kBase;
   }
 
   std::shared_ptr<const Words> words;
   Words::Scratch scratch;
   size_t n;
+  // At most: the compatibility form of U+3316, of three bytes, is six characters that are words by themselves.
+  uint64_t words_a_byte;
   uint64_t power = 1;  // kBase to the n − 1
   Row<uint64_t> hashes;
   HashSet a, only_b;
@@ -93,7 +97,7 @@ struct Comparer::State {
       for (size_t i = 0; i + 1 < n; i++) h = h * kBase + w[i];
       for (size_t i = 0; i < count; i++) {
         h = h * kBase + w[i + n - 1];
-        if (!take(mix(h), count - i - 1 + (text.size() - position))) return;
+        if (!take(mix(h), count - i - 1 + words_a_byte * (text.size() - position))) return;
         h -= w[i] * power;
       }
       hashes.keep_last(n - 1);

@@ -94,13 +94,6 @@ bool Sketcher::minima(std::string_view text, Scratch& scratch, uint32_t* to) con
   return true;
 }
 
-void Sketcher::sketch(const uint32_t* shingles, uint64_t count, uint32_t* keys, uint8_t* digests) const {
-  std::vector<uint32_t> values;
-  start(values);
-  kernels(isa()).extremes(shingles, count, multipliers_.data(), lanes_, values.data(), values.data() + lanes_);
-  finish(values, keys, digests);
-}
-
 void Sketcher::minima(const uint32_t* shingles, uint64_t count, uint32_t* to) const {
   std::vector<uint32_t> values;
   start(values);

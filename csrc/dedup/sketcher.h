@@ -36,9 +36,6 @@ class Sketcher {
   // Throws corrupt with the byte offset when the text is not UTF-8.
   bool sketch(std::string_view text, Scratch& scratch, uint32_t* keys, uint8_t* digests) const;
 
-  // The same from 32-bit hashes of shingles that the caller made; `count` > 0.
-  void sketch(const uint32_t* shingles, uint64_t count, uint32_t* keys, uint8_t* digests) const;
-
   // The full minima, `permutations` values, for callers who band them themselves: minima of the multipliers first, then
   // the complements of their maxima (so that smaller is rarer throughout). count > 0.
   void minima(const uint32_t* shingles, uint64_t count, uint32_t* values) const;

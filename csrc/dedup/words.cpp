@@ -11,15 +11,23 @@ namespace {
 
 constexpr uint64_t kPiece = 16 << 10;
 
-bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+// Whether `text` ends at `end` with what never changes together with what follows: white space, or the stops and commas
+// of texts without spaces.
+bool may_end(std::string_view text, uint64_t end) {
+  const char c = text[end - 1];
+  if (c == ' ' || c == '\n' || c == '\t' || c == '\r') return true;
+  if (end < 3) return false;
+  const std::string_view last = text.substr(end - 3, 3);
+  return last == "\u3001" || last == "\u3002" || last == "\uff0c";
+}
 
-// Where the piece that begins at `position` ends: nothing that comes after white space changes what is before it.
+// Where the piece that begins at `position` ends.
 uint64_t end_of_piece(std::string_view text, uint64_t position) {
   if (text.size() - position <= kPiece) return text.size();
   for (uint64_t end = position + kPiece; end > position; end--)
-    if (is_space(text[end - 1])) return end;
-  for (uint64_t end = position + kPiece; end < text.size(); end++)
-    if (is_space(text[end])) return end + 1;
+    if (may_end(text, end)) return end;
+  for (uint64_t end = position + kPiece + 1; end < text.size(); end++)
+    if (may_end(text, end)) return end;
   return text.size();
 }
 

@@ -100,7 +100,11 @@ py::tuple sketch(const Texts& texts, const DedupOptions& options, uint64_t start
         const std::string_view text = texts.text(start + i, memory);
         const Hash128 hash = xxh3_128(text.data(), text.size());
         to_hashes[2 * i] = hash.low, to_hashes[2 * i + 1] = hash.high;
-        to_empty[i] = !sketcher.sketch(text, *scratch, to_keys + i * bands, to_digests + i * bytes);
+        try {
+          to_empty[i] = !sketcher.sketch(text, *scratch, to_keys + i * bands, to_digests + i * bytes);
+        } catch (const Error& error) {
+          throw Error(error.kind(), "document " + std::to_string(start + i) + ": " + error.what());
+        }
         if (to_empty[i])
           std::fill_n(to_keys + i * bands, bands, 0u), std::fill_n(to_digests + i * bytes, bytes, uint8_t{0});
       }

@@ -83,7 +83,7 @@ def blame(block: pa.Table, first_row: int, columns: Columns, config: DedupConfig
             try:
                 core.sketch(texts, options, i, i + 1)
             except CorruptError as error:
-                raise CorruptError(f"row {first_row + i}: {error}") from None
+                raise CorruptError(f"row {first_row + i}: {str(error).partition(': ')[2]}") from None
 
 
 def band_keys(sketches: pa.Table) -> Array:

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include "csrc/base/error.h"
 #include "csrc/dedup/band_table.h"
@@ -46,7 +48,8 @@ static VectorTexts corpus(size_t count, uint32_t seed) {
   return VectorTexts(texts);
 }
 
-// Every band key shared, every candidate compared: the rule, without batches, digests and tables.
+// Every band key shared, every candidate compared: the rule, without batches, digests and tables. A key holds
+// kMaxPerKey documents.
 static std::vector<uint32_t> plain_star(const VectorTexts& texts, const DedupOptions& options,
                                         const std::vector<uint32_t>& order) {
   const Sketcher sketcher(options.rules, options.shape);
@@ -55,6 +58,7 @@ static std::vector<uint32_t> plain_star(const VectorTexts& texts, const DedupOpt
   std::vector<uint32_t> by(texts.count(), kNone), kept;
   std::vector<std::vector<uint32_t>> keys(texts.count(), std::vector<uint32_t>(bands));
   std::vector<uint8_t> digests(sketcher.digest_bytes());
+  std::map<std::pair<size_t, uint32_t>, std::set<uint32_t>> held;
   for (uint32_t i : order) {
     const bool empty = !sketcher.sketch(texts[i], *scratch, keys[i].data(), digests.data());
     if (empty) continue;
@@ -62,12 +66,15 @@ static std::vector<uint32_t> plain_star(const VectorTexts& texts, const DedupOpt
     comparer.set(texts[i]);
     for (uint32_t k : kept) {
       bool candidate = false;
-      for (size_t b = 0; b < bands; b++) candidate |= keys[i][b] == keys[k][b];
+      for (size_t b = 0; b < bands; b++) candidate |= held[{b, keys[i][b]}].count(k) != 0;
       if (!candidate || comparer.compare(texts[k]).jaccard() < options.threshold) continue;
       by[i] = k;
       break;
     }
-    if (by[i] == kNone) kept.push_back(i);
+    if (by[i] != kNone) continue;
+    kept.push_back(i);
+    for (size_t b = 0; b < bands; b++)
+      if (auto& under = held[{b, keys[i][b]}]; under.size() < kMaxPerKey) under.insert(i);
   }
   return by;
 }
@@ -171,6 +178,34 @@ TEST(Deduplicate, AFullBucketIsCounted) {
     EXPECT_EQ(std::count(r.removed_by.begin(), r.removed_by.end(), kNone), 600);
     EXPECT_GT(r.stats.full_buckets, 600u);
     EXPECT_LT(r.stats.candidate_pairs, 600u * 64 * kMaxPerKey);
+  }
+}
+
+// Near twins whose bands are full of strangers, or not quite.
+TEST(Deduplicate, FullBucketsAreThePlainRuleToo) {
+  std::mt19937 random(11);
+  std::string shared;
+  for (int i = 0; i < 60; i++) shared += "shared" + std::to_string(i) + " ";
+  std::vector<std::string> texts;
+  for (int i = 0; i < 600; i++) {
+    if (i > 100 && random() % 3 == 0) {
+      texts.push_back(texts[random() % texts.size()] + " w" + std::to_string(random() % 3));
+      continue;
+    }
+    std::string own;
+    for (int k = 0; k < 12; k++) own += "own" + std::to_string(i * 100 + k) + " ";
+    texts.push_back(shared + own);
+  }
+  DedupOptions options;
+  options.shape.bands = 32, options.shape.rows = 4, options.threshold = 0.9;
+  std::vector<uint32_t> order(texts.size());
+  std::iota(order.begin(), order.end(), 0);
+  const std::vector<uint32_t> expected = plain_star(VectorTexts(texts), options, order);
+  for (int threads : {1, 3}) {
+    options.threads = threads;
+    const DedupResult r = deduplicate(VectorTexts(texts), options, {}, nullptr);
+    EXPECT_GT(r.stats.full_buckets, 0u);
+    EXPECT_EQ(r.removed_by, expected);
   }
 }
 

@@ -67,6 +67,21 @@ TEST(DedupWords, LongTextsAreReadInPieces) {
   EXPECT_EQ(words(word + " " + word).size(), 2u);
 }
 
+TEST(DedupWords, LongTextsWithoutSpacesAreCutAtTheirStops) {
+  std::string text;
+  for (int i = 0; i < 20000; i++) text += i % 20 ? "\u65e5" : "\u304b\u3099\u3002";
+  EXPECT_EQ(words(text).size(), 20000u);
+}
+
+TEST(DedupWords, ManyMarksCostNoQuadraticTime) {
+  std::string text = "a", other = "a";
+  for (int i = 0; i < 150000; i++) text += "\u0301\u0323";  // above and below: canonical order has those below first
+  for (int i = 0; i < 150000; i++) other += "\u0323";
+  for (int i = 0; i < 150000; i++) other += "\u0301";
+  EXPECT_EQ(words(text), words(other));
+  EXPECT_EQ(words(text).size(), 1u);
+}
+
 TEST(DedupWords, MalformedUtf8IsRefusedWithItsPlace) {
   const std::string malformed[] = {"\x80",         "\xc3",     "\xc0\xaf",         "\xe2\x82",         "\xe0\x80\xaf",
                                    "\xed\xa0\x80", "\xf5\x80", "\xf4\x90\x80\x80", "\xf0\x80\x80\xaf", "\xff",
@@ -133,6 +148,21 @@ TEST(DedupSimilarity, StoppingEarlyDecidesTheSame) {
       ASSERT_EQ(comparer.reaches(b, Measure::kContainment, threshold, &similarity), o.containment_of_a() >= threshold);
     }
   }
+}
+
+// Compatibility forms may be more words than the text has bytes: that ends nothing too early.
+TEST(DedupSimilarity, StoppingEarlyCountsOnCompatibilityForms) {
+  std::string a;
+  for (int i = 0; i < 3000; i++) a += "word" + std::to_string(i) + " ";
+  for (int i = 0; i < 200; i++) a += "\u3316";
+  const std::string b = "other " + a;
+  TextRules rules;
+  rules.form = NormalForm::kNfkc, rules.ngram_size = 20;
+  Comparer comparer(rules);
+  comparer.set(a);
+  double similarity;
+  EXPECT_TRUE(comparer.reaches(b, Measure::kJaccard, 0.99, &similarity));
+  EXPECT_EQ(similarity, comparer.compare(b).jaccard());
 }
 
 }  // namespace mithril::dedup
