@@ -24,7 +24,7 @@ class HashSet {
  public:
   void clear(size_t expected) {
     size_t size = 16;
-    while (size < 2 * expected) size *= 2;
+    while (3 * size < 4 * expected) size *= 2;
     shift_ = 64 - __builtin_ctzll(size);
     if (slots_.size() < size) slots_.resize(size);
     std::fill_n(slots_.begin(), size, uint64_t{0});
@@ -35,7 +35,7 @@ class HashSet {
     uint64_t& slot = slots_[place(hash)];
     if (slot == hash) return false;
     slot = hash;
-    if (2 * ++count_ > mask_) widen();
+    if (4 * ++count_ > 3 * mask_) widen();
     return true;
   }
   // Where `hash` stands, or where it would.
@@ -133,7 +133,8 @@ Comparer::Comparer(const TextRules& rules) : Comparer(std::make_shared<const Wor
 Comparer::~Comparer() = default;
 
 void Comparer::set(std::string_view a) {
-  state_->a.clear(kFewDiffer);
+  // About as many shingles as words; of a long text, which may repeat itself, as many as it turns out to have.
+  state_->a.clear(std::min<size_t>(a.size() / 7 + 1, 1 << 16));
   state_->each_shingle(a, [&](uint64_t shingle, uint64_t) { return state_->a.add(shingle), true; });
 }
 
