@@ -12,8 +12,8 @@ namespace mithril {
 
 namespace {
 
-// Writes UTF-8 (of lone surrogates what it would be, which is refused where the text is read); `to` holds 4 bytes a
-// character.
+// Writes UTF-8 (of lone surrogates what it would be, which is refused where the text is read); `to` has room for a byte
+// more a character than it has, at most 4.
 template <class Character>
 size_t encode(const Character* from, size_t count, char* to) {
   char* const begin = to;
@@ -79,8 +79,10 @@ std::string_view ListTexts::text(uint64_t i, std::string& scratch) const {
   const auto count = static_cast<size_t>(PyUnicode_GET_LENGTH(item));
   const void* data = PyUnicode_DATA(item);
   if (PyUnicode_IS_ASCII(item)) return {static_cast<const char*>(data), count};
-  if (scratch.size() < 4 * count) scratch.resize(4 * count);
-  switch (PyUnicode_KIND(item)) {
+  const auto kind = static_cast<size_t>(PyUnicode_KIND(item));  // bytes a character
+  const size_t room = count * std::min<size_t>(kind + 1, 4);
+  if (scratch.size() < room) scratch.resize(room);
+  switch (kind) {
     case PyUnicode_1BYTE_KIND:
       return {scratch.data(), encode(static_cast<const Py_UCS1*>(data), count, scratch.data())};
     case PyUnicode_2BYTE_KIND:

@@ -5,6 +5,7 @@ import json
 from benchmarks.codec.table import larger, readme
 from benchmarks.compile import table as compile_table
 from benchmarks.dcp.scenario import table
+from benchmarks.dedup import table as dedup_table
 from benchmarks.measure import RESULTS, ROOT
 from benchmarks.store import scenario as store_scenario
 
@@ -45,6 +46,35 @@ def test_what_is_said_of_the_store() -> None:
     soak = json.loads((RESULTS / "soak-store.json").read_text())
     assert soak["rounds"] >= 500
     assert soak["failures"] == []
+
+
+def test_what_is_said_of_deduplication() -> None:
+    rows = json.loads((RESULTS / "dedup.json").read_text())["rows"]
+    text = (ROOT / "README.md").read_text()
+    assert dedup_table.readme(rows) in text
+    assert dedup_table.own(rows) in text
+    found = {(row["contender"], row["corpus"]): row for row in rows}
+    least = {
+        "mithril, Arrow": {"pages20k": 160_000, "pages200k": 150_000, "short100k": 700_000, "short1m": 500_000},
+        "mithril, list of str": {"pages20k": 110_000, "pages200k": 110_000, "short100k": 500_000, "short1m": 500_000},
+        "mithril, sketch only": {"pages200k": 300_000, "short1m": 4_000_000},
+        "mithril, ssse3": {"pages20k": 60_000, "short100k": 300_000},
+        "mithril, scalar": {"pages20k": 60_000, "short100k": 300_000},
+    }
+    for contender, rates in least.items():
+        for corpus, rate in rates.items():
+            assert found[contender, corpus]["docs_per_second"] >= rate, (contender, corpus)
+    for corpus in ("pages20k", "pages200k", "short100k", "short1m"):
+        row = found["mithril, Arrow", corpus]
+        assert row["memory_per_document"] <= 320
+        assert row["judged"]["precision"] == row["judged"]["evidence"] == 1
+        assert row["judged"]["recall"] >= 0.995
+        assert row["judged"]["recall_by_jaccard"]["0.85"][0] >= 0.985
+        assert row["judged"]["recall_by_jaccard"]["1"][0] == 1
+    assert found["mithril, JSONL to JSONL", "pages200k"]["mb_per_wall_second"] >= 300
+    assert found["mithril, JSONL to JSONL", "short1m"]["docs_per_wall_second"] >= 600_000
+    assert dedup_table.threads(rows)["pages200k"] >= 1.8
+    assert dedup_table.threads(rows)["short1m"] >= 1.7
 
 
 def test_what_is_said_of_incompressible_data() -> None:
