@@ -306,17 +306,23 @@ def compare_pairs(
 ) -> NDArray[np.float32]:
     """Exact similarity of texts_a[a[i]] to texts_b[b[i]]."""
 
-def similarity(a: str, b: str, options: DedupOptions) -> float: ...
-def estimate(a: str, b: str, options: DedupOptions) -> float: ...
+def similarity(a: str | bytes, b: str | bytes, options: DedupOptions) -> float: ...
+def estimate(a: str | bytes, b: str | bytes, options: DedupOptions) -> float: ...
 
 # --- dedup: indexes ---
 
 class FetchedTexts(Texts):
     """Texts that `fetch(number)` gives one by one."""
 
-    def __init__(self, fetch: Callable[[int], str], count: int) -> None: ...
+    def __init__(self, fetch: Callable[[int], str | bytes], count: int) -> None: ...
 
 _Removals = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8], int, dict[str, int]]
+
+# `file:row` may be given as names of files, and of each document the number of its file and its row.
+_DocumentIds = NDArray[np.int64] | list[str] | tuple[list[str], NDArray[np.uint32], NDArray[np.uint64]] | None
+
+class DedupIndexState:
+    """What an index held at a time."""
 
 class DedupIndex:
     """Documents in segments, in memory and in mapped files; numbered in the order in which they were added."""
@@ -331,17 +337,26 @@ class DedupIndex:
         """(document, band) pairs that are missing because a bucket was full."""
     @property
     def ids_are_texts(self) -> bool: ...
-    def add(self, texts: Texts, ids: NDArray[np.int64] | list[str] | None) -> None: ...
+    def add(self, texts: Texts, ids: _DocumentIds) -> None: ...
     def query(
         self, texts: Texts, known: Texts | None
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.float32]]:
         """Where the matches of each text begin, and one end more; their numbers; their similarities."""
-    def deduplicate(self, texts: Texts, ids: NDArray[np.int64] | list[str] | None, known: Texts | None) -> _Removals:
+    def deduplicate(
+        self,
+        texts: Texts,
+        ids: _DocumentIds,
+        known: Texts | None,
+        progress: Callable[[str, int, int], object] | None,
+    ) -> _Removals:
         """Of each text the number that explains its removal (0xffffffff: kept), the similarity, whether it is empty;
         the texts given before; counts."""
     def remove_known(self, texts: Texts, known: Texts | None) -> _Removals: ...
     def ids(self, numbers: NDArray[np.uint32]) -> Any:
         """int64, or a list of str."""
+    def now(self) -> DedupIndexState: ...
+    def restore(self, state: DedupIndexState) -> None:
+        """Forget what was added since."""
     def merge(self, other: DedupIndex) -> None: ...
     def attach(self, path: str, *, mapped: bool) -> None: ...
     def save(self, path: str) -> None: ...
@@ -460,5 +475,24 @@ class TextSpiller:
     def finish(self) -> Texts: ...
 
 def join_texts(parts: Sequence[Texts]) -> Texts: ...
-def find_invalid_text(texts: Texts, threads: int = 0) -> tuple[int, int] | None:
-    """The first text that is not UTF-8, and the offset in it."""
+def find_invalid_texts(texts: Texts, *, first_only: bool = False, threads: int = 0) -> list[tuple[int, int]]:
+    """The texts that are not UTF-8, in order, and the offset in each; `first_only`: at most one."""
+
+def removal_lines(
+    files: Buffer,
+    rows: Buffer,
+    kept_files: Buffer,
+    kept_rows: Buffer,
+    explained: Buffer,
+    similarities: Buffer,
+    *,
+    names: Sequence[str],
+    first_in_index: int,
+) -> bytes:
+    """Lines of JSON of the table of removals; from file `first_in_index` on, kept documents are of earlier runs."""
+
+def text_beginning(texts: Texts, i: int, bytes: int) -> str:
+    """At most `bytes` of the begin of text `i`, in whole code points."""
+
+MARK_NAMES: Final[list[str]]
+"""The fields that annotating adds."""

@@ -1,15 +1,12 @@
 #include "csrc/dedup/bloom.h"
 
-#include <algorithm>
 #include <cmath>
 #include <mutex>
 
-#include "csrc/base/checked.h"
 #include "csrc/base/checksum.h"
 #include "csrc/base/error.h"
-#include "csrc/base/parallel.h"
 #include "csrc/dedup/band_hashes.h"
-#include "csrc/dedup/batch_sketches.h"
+#include "csrc/dedup/shares.h"
 
 namespace mithril::dedup {
 
@@ -41,11 +38,11 @@ std::vector<uint64_t> BloomIndex::hashes_of(const Texts& texts, std::vector<uint
   uint64_t n = texts.count();
   std::vector<uint64_t> hashes(n * bands_);
   answers.assign(n, 0);
-  parallel_for(ceil_div(n, kTextsPerShare), threads_, [&](size_t share) {
+  for_each_share(n, threads_, "sketch", {}, [&](uint64_t, uint64_t first, uint64_t last) {
     Sketcher::ScratchPointer scratch = sketcher_.scratch();
     std::vector<uint32_t> minima(static_cast<size_t>(parameters_.shape.permutations));
     std::string holder;
-    for (uint64_t i = share * kTextsPerShare; i < std::min(n, (share + 1) * kTextsPerShare); i++) {
+    for (uint64_t i = first; i < last; i++) {
       try {
         if (sketcher_.minima(texts.text(i, holder), *scratch, minima.data()))
           hash_bands(minima.data(), parameters_.shape, &hashes[i * bands_]);

@@ -1,11 +1,8 @@
 #include "csrc/dedup/index.h"
 
-#include <algorithm>
-
-#include "csrc/base/checked.h"
-#include "csrc/base/parallel.h"
 #include "csrc/dedup/batch_segment.h"
 #include "csrc/dedup/index_finder.h"
+#include "csrc/dedup/shares.h"
 
 namespace mithril::dedup {
 
@@ -22,6 +19,11 @@ Index::State Index::now() const {
 void Index::set(State state) {
   std::lock_guard<std::mutex> lock(mutex_);
   std::swap(state_, state);
+}
+
+void Index::restore(State state) {
+  std::lock_guard<std::mutex> lock(writing_);
+  set(std::move(state));
 }
 
 uint64_t Index::left_out() const {
@@ -47,18 +49,18 @@ static void add_to(DedupStats& sum, const DedupStats& stats) {
   sum.full_buckets += stats.full_buckets;
 }
 
-IndexMatches Index::query(const Texts& texts, const Texts* known) const {
+IndexMatches Index::query(const Texts& texts, const Texts* known, const Progress& progress) const {
   State state = now();
   check_known(state, known);
-  BatchSketches sketches(texts, sketcher_, options_.threads);
-  uint64_t n = texts.count(), shares = ceil_div(n, kTextsPerShare);
-  std::vector<std::vector<IndexMatch>> found(shares);
+  BatchSketches sketches(texts, sketcher_, options_.threads, progress);
+  uint64_t n = texts.count();
+  std::vector<std::vector<IndexMatch>> found(ceil_div(n, kTextsPerShare));
   IndexMatches result;
   result.offsets.resize(n + 1);
-  parallel_for(shares, options_.threads, [&](size_t share) {
+  for_each_share(n, options_.threads, "look up", progress, [&](uint64_t share, uint64_t first, uint64_t last) {
     IndexFinder finder(state.parts, sketcher_, options_, known);
     std::string scratch;
-    for (uint64_t i = share * kTextsPerShare; i < std::min(n, (share + 1) * kTextsPerShare); i++) {
+    for (uint64_t i = first; i < last; i++) {
       size_t before = found[share].size();
       if (!sketches.empty[i]) finder.all(texts.text(i, scratch), sketches, i, found[share]);
       result.offsets[i + 1] = found[share].size() - before;
@@ -72,15 +74,15 @@ IndexMatches Index::query(const Texts& texts, const Texts* known) const {
 }
 
 IndexRemovals Index::find_known(const State& state, const Texts& texts, const BatchSketches& sketches,
-                                const Texts* known) const {
+                                const Texts* known, const Progress& progress) const {
   uint64_t n = texts.count();
   IndexRemovals result{std::vector<uint32_t>(n, kNone), std::vector<float>(n), sketches.empty, 0, {}};
   result.stats.documents = n;
   std::vector<DedupStats> stats(ceil_div(n, kTextsPerShare));
-  parallel_for(stats.size(), options_.threads, [&](size_t share) {
+  for_each_share(n, options_.threads, "look up", progress, [&](uint64_t share, uint64_t first, uint64_t last) {
     IndexFinder finder(state.parts, sketcher_, options_, known);
     std::string scratch;
-    for (uint64_t i = share * kTextsPerShare; i < std::min(n, (share + 1) * kTextsPerShare); i++) {
+    for (uint64_t i = first; i < last; i++) {
       finder.stats.bytes += sketches.bytes[i], finder.stats.empty += sketches.empty[i];
       if (sketches.empty[i]) continue;
       IndexMatch match = finder.first(texts.text(i, scratch), sketches, i);
@@ -95,10 +97,10 @@ IndexRemovals Index::find_known(const State& state, const Texts& texts, const Ba
   return result;
 }
 
-IndexRemovals Index::remove_known(const Texts& texts, const Texts* known) const {
+IndexRemovals Index::remove_known(const Texts& texts, const Texts* known, const Progress& progress) const {
   State state = now();
   check_known(state, known);
-  return find_known(state, texts, BatchSketches(texts, sketcher_, options_.threads), known);
+  return find_known(state, texts, BatchSketches(texts, sketcher_, options_.threads, progress), known, progress);
 }
 
 // ---- what is added ----
@@ -117,13 +119,21 @@ class ChosenTexts : public Texts {
 };
 }  // namespace
 
+uint64_t DocumentIds::count() const {
+  if (kind == IdKind::kNumbers) return numbers.size();
+  return texts.empty() ? places.files.size() : texts.size();
+}
+
+std::string DocumentIds::text(uint64_t i) const {
+  return texts.empty() ? places.names[places.files[i]] + ":" + std::to_string(places.rows[i]) : texts[i];
+}
+
 void Index::check_ids(const State& state, const DocumentIds& ids, uint64_t texts) const {
   if (state.documents && ids.kind != state.ids)
     throw_invalid(std::string("ids are ") + id_kind_name(ids.kind) + ", those of the index are " +
                   id_kind_name(state.ids));
-  uint64_t count = ids.kind == IdKind::kTexts ? ids.texts.size() : ids.numbers.size();
-  if (ids.kind != IdKind::kAutomatic && count != texts)
-    throw_invalid(std::to_string(count) + " ids for " + std::to_string(texts) + " texts");
+  if (ids.kind != IdKind::kAutomatic && ids.count() != texts)
+    throw_invalid(std::to_string(ids.count()) + " ids for " + std::to_string(texts) + " texts");
 }
 
 static std::vector<uint64_t> with_words(const BatchSketches& sketches) {
@@ -138,7 +148,7 @@ void Index::append_batch(State& state, const Texts& texts, const BatchSketches& 
   BatchIds of_kept;
   for (uint64_t i : kept) {
     if (ids.kind == IdKind::kTexts)
-      of_kept.texts.push_back(ids.texts[i]);
+      of_kept.texts.push_back(ids.text(i));
     else
       of_kept.numbers.push_back(ids.kind == IdKind::kNumbers ? ids.numbers[i] : static_cast<int64_t>(state.seen + i));
   }
@@ -192,27 +202,28 @@ void Index::compact(State& state) const {
   }
 }
 
-void Index::add(const Texts& texts, const DocumentIds& ids) {
+void Index::add(const Texts& texts, const DocumentIds& ids, const Progress& progress) {
   std::lock_guard<std::mutex> lock(writing_);
   State state = now();
   check_ids(state, ids, texts.count());
-  BatchSketches sketches(texts, sketcher_, options_.threads);
+  BatchSketches sketches(texts, sketcher_, options_.threads, progress);
   append_batch(state, texts, sketches, ids, with_words(sketches));
   set(std::move(state));
 }
 
-IndexRemovals Index::deduplicate(const Texts& texts, const DocumentIds& ids, const Texts* known) {
+IndexRemovals Index::deduplicate(const Texts& texts, const DocumentIds& ids, const Texts* known,
+                                 const Progress& progress) {
   std::lock_guard<std::mutex> lock(writing_);
   State state = now();
   check_ids(state, ids, texts.count());
   check_known(state, known);
-  BatchSketches sketches(texts, sketcher_, options_.threads);
-  IndexRemovals result = find_known(state, texts, sketches, known);
+  BatchSketches sketches(texts, sketcher_, options_.threads, progress);
+  IndexRemovals result = find_known(state, texts, sketches, known, progress);
   result.seen = state.seen;
   std::vector<uint64_t> rest, kept;
   for (uint64_t i : with_words(sketches))
     if (result.removed_by[i] == kNone) rest.push_back(i);
-  DedupResult among = dedup::deduplicate(ChosenTexts(texts, rest), options_, {}, {});
+  DedupResult among = dedup::deduplicate(ChosenTexts(texts, rest), options_, {}, progress);
   add_to(result.stats, among.stats);
   std::vector<uint32_t> numbers(rest.size());  // in the index, of those that are kept
   for (uint64_t k = 0; k < rest.size(); k++) {

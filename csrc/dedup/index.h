@@ -17,11 +17,22 @@
 
 namespace mithril::dedup {
 
+// Where texts of files lie: text i in row rows[i] of names[files[i]].
+struct FileRows {
+  std::vector<std::string> names;
+  std::vector<uint32_t> files;
+  std::vector<uint64_t> rows;
+};
+
 // What the caller calls the texts of a batch. kAutomatic: by their positions among all texts given to the index so far.
 struct DocumentIds {
   IdKind kind = IdKind::kAutomatic;
   std::vector<int64_t> numbers;
   std::vector<std::string> texts;
+  FileRows places{};  // instead of `texts`: each is `file:row`, and is made when it is wanted
+
+  uint64_t count() const;
+  std::string text(uint64_t i) const;
 };
 
 // The near duplicates of text i: those from offsets[i] to before offsets[i + 1], by number in the index.
@@ -44,17 +55,28 @@ IndexParameters read_index_parameters(const std::string& path);
 
 class Index {
  public:
+  // What the index holds at a time. Segments are shared, so keeping one costs little.
+  struct State {
+    std::vector<Part> parts;
+    uint64_t documents = 0, seen = 0;
+    IdKind ids = IdKind::kAutomatic;
+  };
+
   // `options`: clusters must be star. Exact verification needs texts: stored, or given to each call as `known`, which
   // has those of all documents by number; else such a call throws invalid_argument.
   Index(const DedupOptions& options, bool stores_texts);
 
-  // Takes all texts that have words, duplicates too. Nothing is added when this throws.
-  void add(const Texts& texts, const DocumentIds& ids);
-  IndexMatches query(const Texts& texts, const Texts* known) const;
+  // Stages of `progress`, each in texts: "sketch", "look up", and "match" among those that are not known. When one of
+  // these throws, or `progress` does, nothing was added.
+
+  // Takes all texts that have words, duplicates too.
+  void add(const Texts& texts, const DocumentIds& ids, const Progress& progress = {});
+  IndexMatches query(const Texts& texts, const Texts* known, const Progress& progress = {}) const;
   // Removes what has a near duplicate in the index, or earlier in the batch; adds the rest.
-  IndexRemovals deduplicate(const Texts& texts, const DocumentIds& ids, const Texts* known);
+  IndexRemovals deduplicate(const Texts& texts, const DocumentIds& ids, const Texts* known,
+                            const Progress& progress = {});
   // Removes what has a near duplicate in the index; adds nothing.
-  IndexRemovals remove_known(const Texts& texts, const Texts* known) const;
+  IndexRemovals remove_known(const Texts& texts, const Texts* known, const Progress& progress = {}) const;
 
   // Appends the documents of another index, or of a file, as they are. The text rules, the shape of the sketches and
   // whether texts are stored must be the same, and the kind of ids; automatic ids go on from those that are here.
@@ -64,6 +86,10 @@ class Index {
   void save(const std::string& path) const;
   // Reads all that is held and throws corrupt where it cannot be.
   void check() const;
+
+  State now() const;
+  // Makes it what it was: forgets what was added since.
+  void restore(State state);
 
   uint64_t documents() const { return now().documents; }
   uint64_t seen() const { return now().seen; }
@@ -75,19 +101,13 @@ class Index {
   std::vector<std::string> text_ids(const std::vector<uint32_t>& numbers) const;
 
  private:
-  struct State {
-    std::vector<Part> parts;
-    uint64_t documents = 0, seen = 0;
-    IdKind ids = IdKind::kAutomatic;
-  };
-  State now() const;
   void set(State state);
   IndexParameters parameters(IdKind ids) const;
   void check_ids(const State& state, const DocumentIds& ids, uint64_t texts) const;
   void check_equal(const IndexParameters& other, const std::string& name) const;
   void check_known(const State& state, const Texts* known) const;
-  IndexRemovals find_known(const State& state, const Texts& texts, const BatchSketches& sketches,
-                           const Texts* known) const;
+  IndexRemovals find_known(const State& state, const Texts& texts, const BatchSketches& sketches, const Texts* known,
+                           const Progress& progress) const;
   void append(State& state, const std::vector<Part>& parts, IdKind ids, uint64_t seen) const;
   void append_batch(State& state, const Texts& texts, const BatchSketches& sketches, const DocumentIds& ids,
                     const std::vector<uint64_t>& kept) const;

@@ -11,7 +11,7 @@ IndexFinder::IndexFinder(const std::vector<Part>& parts, const Sketcher& sketche
       options_(options),
       known_(known),
       least_agreement_(options.verify ? least_agreement(options) : 0),
-      comparer_(options.rules),
+      comparer_(sketcher.words()),
       room_(static_cast<size_t>(sketcher.shape().bands)) {}
 
 // Adds to candidates_ the documents of a part that share a band with the text, in the order of the index.

@@ -122,7 +122,7 @@ IndexDirectory read_index_ends(ByteView file, const std::string& name) {
     c.fail("documents",
            std::to_string(directory.documents) + " exceeds the limit " + std::to_string(kMaxIndexDocuments));
   directory.seen = c.u64("seen");
-  if (directory.seen < directory.documents || directory.seen > uint64_t{1} << 62)
+  if (directory.seen < directory.documents || directory.seen > kMaxSeen)
     c.fail("seen",
            std::to_string(directory.seen) + " cannot be, with " + std::to_string(directory.documents) + " documents");
   uint64_t end = kIndexHeaderSize, count = kFirstBand + static_cast<uint64_t>(directory.parameters.shape.bands);

@@ -8,6 +8,8 @@
 
 namespace mithril::dedup {
 
+inline constexpr uint64_t kMaxSeen = uint64_t{1} << 62;  // texts that an index was ever shown
+
 inline constexpr uint64_t kIndexHeaderSize = 64, kIndexFooterSize = 64;
 
 struct SectionEntry {

@@ -5,6 +5,7 @@
 
 #include "csrc/base/file.h"
 #include "csrc/dedup/index.h"
+#include "csrc/dedup/index_format.h"
 #include "csrc/dedup/mapped_file.h"
 
 namespace mithril::dedup {
@@ -37,6 +38,8 @@ void Index::merge(const Index& other) {
   if (theirs.documents && state.documents && theirs.ids != state.ids)
     throw_invalid(std::string("the other index: its ids are ") + id_kind_name(theirs.ids) + ", those here are " +
                   id_kind_name(state.ids));
+  if (theirs.seen > kMaxSeen - std::min(kMaxSeen, state.seen))
+    throw_invalid("together the two indexes have seen more than " + std::to_string(kMaxSeen) + " texts");
   for (Part& part : theirs.parts) part.id_shift += state.seen, part.in_memory = false;
   append(state, theirs.parts, theirs.documents ? theirs.ids : state.ids, theirs.seen);
   set(std::move(state));
@@ -74,16 +77,25 @@ void Index::attach(const std::string& path, bool mapped) {
   merge(other);
 }
 
+// Reads what lies in files in full.
+static void verify(const std::vector<Part>& parts) {
+  for (const Part& part : parts)
+    if (part.file.owner) read_index_file(part.file, part.segment->name(), true);
+}
+
 void Index::save(const std::string& path) const {
   State state = now();
+  verify(state.parts);  // what is only mapped was not read yet: damage must not go under a checksum of its own
   OutputFile file(path, true, true);
   write_index_file(parameters(state.ids), state.parts, state.seen, [&](ByteView view) { file.write({view}); });
   file.commit();
 }
 
 void Index::check() const {
-  for (const Part& part : now().parts)
-    part.file.owner ? (void)read_index_file(part.file, part.segment->name(), true) : part.segment->check();
+  State state = now();
+  verify(state.parts);
+  for (const Part& part : state.parts)
+    if (!part.file.owner) part.segment->check();
 }
 
 // Calls take(part, number in its segment) for documents of the index.
@@ -106,7 +118,7 @@ std::vector<int64_t> Index::ids(const std::vector<uint32_t>& numbers) const {
   std::vector<int64_t> ids;
   uint64_t shifted = state.ids == IdKind::kAutomatic;
   each_document(state.parts, state.documents, numbers, [&](const Part& part, uint32_t number) {
-    ids.push_back(part.segment->id(number) + static_cast<int64_t>(shifted * part.id_shift));
+    ids.push_back(static_cast<int64_t>(static_cast<uint64_t>(part.segment->id(number)) + shifted * part.id_shift));
   });
   return ids;
 }

@@ -138,6 +138,29 @@ static const char* type_of(simdjson::dom::element value) {
   }
 }
 
+// Whether a NaN or Infinity, which Python's json writes and JSON has not, stands outside of strings.
+static bool has_python_number(std::string_view line) {
+  for (const char *p = line.data(), *end = p + line.size(); p < end;) {
+    std::string_view rest(p, static_cast<size_t>(end - p));
+    if (rest.substr(0, 3) == "NaN" || rest.substr(0, 8) == "Infinity") return true;
+    p = *p == '"' ? skip_string(p + 1, end) : p + 1;
+  }
+  return false;
+}
+
+// The names of the members, or of the first ones, to say what is there in place of a missing one.
+static std::string names_in(simdjson::dom::object object) {
+  constexpr size_t kMost = 8, kLongest = 40;
+  std::string names;
+  size_t count = 0;
+  for (auto member : object) {
+    if (count++ == kMost) return "there are " + names + ", …";
+    bool whole = member.key.size() <= kLongest && simdjson::validate_utf8(member.key.data(), member.key.size());
+    names += (count > 1 ? ", " : "") + (whole ? "'" + std::string(member.key) + "'" : "…");
+  }
+  return names.empty() ? "the object is empty" : "there are " + names;
+}
+
 struct JsonLineReader::State {
   simdjson::dom::parser parser;
   std::string copy;
@@ -182,17 +205,17 @@ static bool select(std::string_view line, simdjson::dom::object object, const Js
     index++;
   }
   std::string_view value;
-  if (text_index == kNowhere) return refuse(fields.text, "is missing");
+  if (text_index == kNowhere) return refuse(fields.text, "is missing; " + names_in(object));
   if (text.get(value)) return refuse(fields.text, std::string("is ") + type_of(text) + ", not a string");
   bool valid = simdjson::validate_utf8(value.data(), value.size());  // escapes may spell half a surrogate pair
   if (!valid) return refuse(fields.text, "has an escaped half of a surrogate pair");
   if (!fields.source.empty()) {
-    if (!has_source) return refuse(fields.source, "is missing");
+    if (!has_source) return refuse(fields.source, "is missing; " + names_in(object));
     if (source.get(found->source))
       return refuse(fields.source, std::string("is ") + type_of(source) + ", not a string");
   }
   if (!fields.score.empty()) {
-    if (score_index == kNowhere) return refuse(fields.score, "is missing");
+    if (score_index == kNowhere) return refuse(fields.score, "is missing; " + names_in(object));
     if (!score.is_number()) return refuse(fields.score, std::string("is ") + type_of(score) + ", not a number");
   }
 
@@ -217,6 +240,8 @@ bool JsonLineReader::read(std::string_view line, const JsonFields& fields, JsonL
     size_t position = error == simdjson::UTF8_ERROR ? find_invalid_utf8(line) : std::string_view::npos;
     if (position != std::string_view::npos)
       *fault = {ErrorKind::kCorrupt, "is not UTF-8", position};
+    else if (has_python_number(line))
+      *fault = {ErrorKind::kCorrupt, "is not JSON, which has no NaN and no Infinity", 0};
     else
       *fault = {ErrorKind::kCorrupt, reason_of(error), 0};
     return false;

@@ -8,17 +8,17 @@
 
 namespace mithril::dedup {
 
-constexpr uint64_t kBatch = 1 << 16;  // documents between two calls of `progress`
-constexpr uint64_t kTask = 1 << 10;   // documents that one thread marks
+constexpr uint64_t kLinesAtOnce = 1 << 16;  // documents between two calls of `progress`
+constexpr uint64_t kTask = 1 << 10;         // documents that one thread marks
 constexpr size_t kPiece = 1 << 20;
 
 const std::vector<std::string> kMarkNames = {"keep", "cluster_id", "kept_id", "similarity"};
 
 static ByteView view(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
 
-void write_kept(const LineTexts& texts, const uint8_t* keep, const Sink& sink, const Progress& progress) {
+void write_kept(const LineTexts& texts, const uint8_t* keep, const LineSink& sink, const Progress& progress) {
   for (uint64_t first = 0; first < texts.count();) {
-    uint64_t stop = std::min(texts.count(), first + kBatch);
+    uint64_t stop = std::min(texts.count(), first + kLinesAtOnce);
     sink(texts.kept_stretches(keep, first, stop));
     if (progress) progress("write", stop, texts.count());
     first = stop;
@@ -74,11 +74,11 @@ class Marker {
   std::vector<std::string> prefixes_;
 };
 
-void write_marked(const LineTexts& texts, const LineMarks& marks, int threads, const Sink& sink,
+void write_marked(const LineTexts& texts, const LineMarks& marks, int threads, const LineSink& sink,
                   const Progress& progress) {
   Marker marker(texts, marks);
   for (uint64_t first = 0; first < texts.count();) {
-    uint64_t stop = std::min(texts.count(), first + kBatch / 4);
+    uint64_t stop = std::min(texts.count(), first + kLinesAtOnce / 4);
     std::vector<std::string> pieces((stop - first + kTask - 1) / kTask);
     parallel_for(pieces.size(), threads, [&](size_t t) {
       uint64_t begin = first + t * kTask, end = std::min(stop, begin + kTask);
@@ -92,7 +92,29 @@ void write_marked(const LineTexts& texts, const LineMarks& marks, int threads, c
   }
 }
 
-void write_faults(const LineTexts& texts, const std::string& name, const Sink& sink) {
+std::string removal_lines(const RemovalRows& rows, const std::vector<std::string>& names) {
+  std::vector<std::string> quoted(names.size());
+  for (size_t i = 0; i < names.size(); i++) append_json_string(names[i], quoted[i]);
+  std::string lines;
+  for (uint64_t i = 0; i < rows.count; i++) {
+    lines += "{\"file\": " + quoted[rows.file[i]] + ", \"row\": ";
+    append_number(rows.row[i], lines);
+    if (rows.explained[i]) {
+      lines += ", \"kept_file\": " + quoted[rows.kept_file[i]] + ", \"kept_row\": ";
+      append_number(rows.kept_row[i], lines);
+      lines += ", \"kept_in_index\": ";
+      lines += rows.kept_file[i] >= rows.first_in_index ? "true" : "false";
+      lines += ", \"similarity\": ";
+      append_number(rows.similarity[i], lines);
+      lines += "}\n";
+    } else {
+      lines += ", \"kept_file\": null, \"kept_row\": null, \"kept_in_index\": null, \"similarity\": null}\n";
+    }
+  }
+  return lines;
+}
+
+void write_faults(const LineTexts& texts, const std::string& name, const LineSink& sink) {
   std::string text;
   texts.for_each_fault([&](const LineTexts::Fault& fault) {
     text += "{\"file\": ";

@@ -36,14 +36,12 @@ class TextSpiller {
     if (count == 0) return;
     auto first = static_cast<uint64_t>(offsets[0]), end = static_cast<uint64_t>(offsets[count]);
     if (offsets[0] < 0 || end < first || end > data.size) throw_corrupt("offsets of a column of texts leave its data");
+    for (uint64_t i = 0; i < count; i++)
+      if (offsets[i + 1] < offsets[i]) throw_corrupt("offsets of a column of texts descend");
     uint64_t base = file_.size() - first;
     file_.write({data.data + first, end - first});
-    for (uint64_t i = 0; i < count; i++) {
-      if (offsets[i + 1] < offsets[i]) throw_corrupt("offsets of a column of texts descend");
-      texts_->ends_.push_back(base + static_cast<uint64_t>(offsets[i + 1]));
-    }
+    for (uint64_t i = 0; i < count; i++) texts_->ends_.push_back(base + static_cast<uint64_t>(offsets[i + 1]));
   }
-  uint64_t bytes() const { return file_.size(); }
   // Ends the adding.
   std::shared_ptr<const Texts> finish() {
     texts_->file_ = file_.finish("texts of a column in a temporary file");

@@ -4,7 +4,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
-#include <atomic>
+#include <cerrno>
 #include <filesystem>
 
 #include "csrc/base/file.h"
@@ -63,7 +63,7 @@ class PythonSink {
     if (!pending_.empty()) write({reinterpret_cast<const uint8_t*>(pending_.data()), pending_.size()});
     pending_.clear();
   }
-  Sink sink() {
+  LineSink sink() {
     return [this](std::vector<ByteView> views) { take(std::move(views)); };
   }
 
@@ -71,8 +71,10 @@ class PythonSink {
   void write(ByteView v) {
     py::gil_scoped_acquire acquire;
     py::memoryview view = py::memoryview::from_memory(v.data, static_cast<py::ssize_t>(v.size));
-    write_(view);
+    const py::object taken = write_(view);
     view.attr("release")();
+    if (!taken.is_none() && taken.cast<uint64_t>() != v.size)
+      throw Error(EIO, "wrote " + py::str(taken).cast<std::string>() + " of " + std::to_string(v.size) + " bytes", "");
   }
   OutputFile* file_ = nullptr;
   py::object write_;
@@ -140,6 +142,31 @@ static void write_marked_to(const LineTexts& texts, const py::object& to, const 
   sink.flush();
 }
 
+static py::bytes lines_of_removals(const py::object& files, const py::object& rows, const py::object& kept_files,
+                                   const py::object& kept_rows, const py::object& explained,
+                                   const py::object& similarities, const std::vector<std::string>& names,
+                                   uint32_t first_in_index) {
+  uint64_t count = py::len(files);
+  LentBytes lent_files = borrow_each<uint32_t>(files, count, "files");
+  LentBytes lent_rows = borrow_each<uint64_t>(rows, count, "rows");
+  LentBytes lent_kept_files = borrow_each<uint32_t>(kept_files, count, "kept_files");
+  LentBytes lent_kept_rows = borrow_each<uint64_t>(kept_rows, count, "kept_rows");
+  LentBytes lent_explained = borrow_each<uint8_t>(explained, count, "explained");
+  LentBytes lent_similarities = borrow_each<float>(similarities, count, "similarities");
+  RemovalRows removals{reinterpret_cast<const uint32_t*>(lent_files.data),
+                       reinterpret_cast<const uint64_t*>(lent_rows.data),
+                       reinterpret_cast<const uint32_t*>(lent_kept_files.data),
+                       reinterpret_cast<const uint64_t*>(lent_kept_rows.data),
+                       lent_explained.data,
+                       reinterpret_cast<const float*>(lent_similarities.data),
+                       count,
+                       first_in_index};
+  for (uint64_t i = 0; i < count; i++)
+    if (std::max(removals.file[i], removals.kept_file[i]) >= names.size())
+      throw_invalid("removal " + std::to_string(i) + ": a file has no name");
+  return py::bytes(removal_lines(removals, names));
+}
+
 static void write_faults_to(const LineTexts& texts, const py::object& to, const std::string& name) {
   PythonSink sink(to);
   py::gil_scoped_release release;
@@ -162,22 +189,35 @@ static void spill(TextSpiller& spiller, const py::object& offsets, const py::obj
     spiller.add(reinterpret_cast<const int32_t*>(lent_offsets.data) + start, count, lent_data.view());
 }
 
-// The first text that is not UTF-8 and the offset in it.
-static std::optional<std::pair<uint64_t, uint64_t>> find_invalid_text(const Texts& texts, int threads) {
+// The texts that are not UTF-8, in order, each with the offset in it; `first_only`: at most one.
+static std::vector<std::pair<uint64_t, uint64_t>> find_invalid_texts(const Texts& texts, bool first_only, int threads) {
   constexpr uint64_t kTask = 1 << 12;
   uint64_t count = texts.count();
-  std::atomic<uint64_t> first{count};
-  parallel_for((count + kTask - 1) / kTask, threads, [&](size_t t) {
+  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> found((count + kTask - 1) / kTask);
+  parallel_for(found.size(), threads, [&](size_t t) {
     std::string scratch;
     uint64_t stop = std::min(count, (t + 1) * kTask);
-    for (uint64_t i = t * kTask; i < stop && i < first; i++) {
-      if (find_invalid_utf8(texts.text(i, scratch)) == std::string_view::npos) continue;
-      for (uint64_t found = first; i < found && !first.compare_exchange_weak(found, i);) continue;
+    for (uint64_t i = t * kTask; i < stop && !(first_only && !found[t].empty()); i++) {
+      size_t offset = find_invalid_utf8(texts.text(i, scratch));
+      if (offset != std::string_view::npos) found[t].emplace_back(i, offset);
     }
   });
-  if (first == count) return std::nullopt;
+  std::vector<std::pair<uint64_t, uint64_t>> all;
+  for (const auto& part : found) all.insert(all.end(), part.begin(), part.end());
+  if (first_only && all.size() > 1) all.resize(1);
+  return all;
+}
+
+// At most `bytes` of the begin of text i, in whole code points.
+static py::str text_beginning(const Texts& texts, uint64_t i, uint64_t bytes) {
+  if (i >= texts.count()) throw py::index_error("text " + std::to_string(i) + " of " + std::to_string(texts.count()));
   std::string scratch;
-  return std::make_pair(first.load(), static_cast<uint64_t>(find_invalid_utf8(texts.text(first, scratch))));
+  std::string_view text = texts.text(i, scratch);
+  if (bytes < text.size()) {
+    while (bytes > 0 && (static_cast<uint8_t>(text[bytes]) & 0xc0) == 0x80) bytes--;
+    text = text.substr(0, bytes);
+  }
+  return py::str(text.data(), text.size());
 }
 
 static void bind_line_texts(py::module_& m) {
@@ -240,7 +280,13 @@ void bind_dedup_files(py::module_& m) {
         return std::make_shared<JoinedTexts>(std::vector<std::shared_ptr<const Texts>>(parts.begin(), parts.end()));
       },
       py::arg("parts"));
-  m.def("find_invalid_text", &find_invalid_text, py::arg("texts"), py::arg("threads") = 0, Release());
+  m.def("removal_lines", &lines_of_removals, py::arg("files"), py::arg("rows"), py::arg("kept_files"),
+        py::arg("kept_rows"), py::arg("explained"), py::arg("similarities"), py::kw_only(), py::arg("names"),
+        py::arg("first_in_index"));
+  m.def("find_invalid_texts", &find_invalid_texts, py::arg("texts"), py::kw_only(), py::arg("first_only") = false,
+        py::arg("threads") = 0, Release());
+  m.def("text_beginning", &text_beginning, py::arg("texts"), py::arg("i"), py::arg("bytes"));
+  m.attr("MARK_NAMES") = py::cast(kMarkNames);
 }
 
 }  // namespace mithril

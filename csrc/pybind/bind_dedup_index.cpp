@@ -8,6 +8,7 @@
 #include "csrc/dedup/index.h"
 #include "csrc/pybind/arrays.h"
 #include "csrc/pybind/module.h"
+#include "csrc/pybind/progress.h"
 
 namespace py = pybind11;
 
@@ -19,7 +20,7 @@ namespace {
 
 using Release = py::call_guard<py::gil_scoped_release>;
 
-// The indexed texts, fetched one by one: callable(number) gives a str.
+// The indexed texts, fetched one by one: callable(number) gives UTF-8 as bytes.
 class FetchedTexts : public Texts {
  public:
   FetchedTexts(py::function fetch, uint64_t count) : fetch_(std::move(fetch)), count_(count) {}
@@ -35,10 +36,29 @@ class FetchedTexts : public Texts {
   uint64_t count_;
 };
 
-// None, an int64 array, or a list of str.
+FileRows places_of(const py::tuple& places) {
+  FileRows result;
+  result.names = places[0].cast<std::vector<std::string>>();
+  auto files = places[1].cast<Array<uint32_t>>();
+  auto rows = places[2].cast<Array<uint64_t>>();
+  result.files.assign(files.data(), files.data() + files.size());
+  result.rows.assign(rows.data(), rows.data() + rows.size());
+  if (result.rows.size() != result.files.size()) throw_invalid("ids: there is not a row for each file");
+  for (uint32_t file : result.files)
+    if (file >= result.names.size()) throw_invalid("ids: there is no file " + std::to_string(file));
+  return result;
+}
+
+// None, an int64 array, a list of str, or a tuple: names of files, and of each document the number of its file and its
+// row.
 DocumentIds ids_of(const py::object& object) {
   DocumentIds ids;
   if (object.is_none()) return ids;
+  if (py::isinstance<py::tuple>(object)) {
+    ids.kind = IdKind::kTexts;
+    ids.places = places_of(object.cast<py::tuple>());
+    return ids;
+  }
   if (py::isinstance<py::array>(object)) {
     auto numbers = object.cast<Array<int64_t>>();
     ids.kind = IdKind::kNumbers;
@@ -102,6 +122,8 @@ void bind_index(py::module_& m) {
   py::class_<FetchedTexts, Texts, std::shared_ptr<FetchedTexts>>(m, "FetchedTexts")
       .def(py::init<py::function, uint64_t>(), py::arg("fetch"), py::arg("count"));
 
+  py::class_<Index::State>(m, "DedupIndexState");
+
   py::class_<Index>(m, "DedupIndex")
       .def(py::init<const DedupOptions&, bool>(), py::arg("options"), py::kw_only(), py::arg("store_texts"))
       .def("__len__", &Index::documents)
@@ -112,17 +134,19 @@ void bind_index(py::module_& m) {
           "add",
           [](Index& index, const Texts& texts, const py::object& ids) {
             DocumentIds document_ids = ids_of(ids);
+            const Progress report = progress_of(py::none());
             py::gil_scoped_release release;
-            index.add(texts, document_ids);
+            index.add(texts, document_ids, report);
           },
           py::arg("texts"), py::arg("ids"))
       .def(
           "query",
           [](const Index& index, const Texts& texts, const Texts* known) {
+            const Progress report = progress_of(py::none());
             IndexMatches matches;
             {
               py::gil_scoped_release release;
-              matches = index.query(texts, known);
+              matches = index.query(texts, known, report);
             }
             return py::make_tuple(to_array(std::move(matches.offsets)), to_array(std::move(matches.numbers)),
                                   to_array(std::move(matches.similarities)));
@@ -130,28 +154,32 @@ void bind_index(py::module_& m) {
           py::arg("texts"), py::arg("known"))
       .def(
           "deduplicate",
-          [](Index& index, const Texts& texts, const py::object& ids, const Texts* known) {
+          [](Index& index, const Texts& texts, const py::object& ids, const Texts* known, const py::object& progress) {
             DocumentIds document_ids = ids_of(ids);
+            const Progress report = progress_of(progress);
             IndexRemovals removals;
             {
               py::gil_scoped_release release;
-              removals = index.deduplicate(texts, document_ids, known);
+              removals = index.deduplicate(texts, document_ids, known, report);
             }
             return as_tuple(std::move(removals));
           },
-          py::arg("texts"), py::arg("ids"), py::arg("known"))
+          py::arg("texts"), py::arg("ids"), py::arg("known"), py::arg("progress"))
       .def(
           "remove_known",
           [](const Index& index, const Texts& texts, const Texts* known) {
+            const Progress report = progress_of(py::none());
             IndexRemovals removals;
             {
               py::gil_scoped_release release;
-              removals = index.remove_known(texts, known);
+              removals = index.remove_known(texts, known, report);
             }
             return as_tuple(std::move(removals));
           },
           py::arg("texts"), py::arg("known"))
       .def("ids", &ids_at, py::arg("numbers"))
+      .def("now", &Index::now, Release())
+      .def("restore", &Index::restore, py::arg("state"), Release())
       .def("merge", &Index::merge, py::arg("other"), Release())
       .def(
           "attach",

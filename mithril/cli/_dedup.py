@@ -1,5 +1,8 @@
 """`mithril dedup`: removes near duplicates from files of texts. The alias `mithril-dedup` is the same."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +60,6 @@ def _check_usage(options: dict[str, Any]) -> None:
         raise click.UsageError("--annotate needs --output")
     if options["incremental"] != (options["index_path"] is not None):
         raise click.UsageError("--incremental and --index-path FILE go together")
-    if options["incremental"] and options["index_path"] in (options["output"], options["removals"]):
-        raise click.UsageError("--index-path is also what --output or --removals writes")
     if (options["keep"] == "score") != (options["score_field"] is not None):
         raise click.UsageError("--keep score and --score-field NAME go together")
     if (options["source_field"] is None) != (options["source_priority"] is None):
@@ -74,8 +75,8 @@ def _run(options: dict[str, Any]) -> "FilesResult":
     config = DedupConfig(**{field.name: options[field.name] for field in fields(DedupConfig)})
     index = _index_of(options["index_path"], config)
     priority = options["source_priority"]
-    with shown_progress(options["progress"]) as progress:
-        result = deduplicate_files(
+    with _ended_by_sigterm(), shown_progress(options["progress"]) as progress:
+        return deduplicate_files(
             options["inputs"],
             options["output"],
             config=config if index is None else index.config,
@@ -89,12 +90,23 @@ def _run(options: dict[str, Any]) -> "FilesResult":
             source_column=options["source_field"],
             source_priority=None if priority is None else priority.split(","),
             index=index,
+            index_path=None if options["stats_only"] else options["index_path"],
             progress=progress,
         )
-    if index is not None and not options["stats_only"]:
-        # Last: a run that ends before this can be repeated and finds the same.
-        index.save(options["index_path"])
-    return result
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does: what was written beside the outputs is removed."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not in the main thread, which alone may
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _index_of(path: str | None, config: DedupConfig) -> "Index | None":

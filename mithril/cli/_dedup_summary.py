@@ -17,6 +17,8 @@ __all__ = ["Cluster", "Summary"]
 # Clusters that are listed, and characters of their texts.
 _CLUSTERS = 5
 _BEGINNING = 60
+# Characters that are compared of the texts of an example: they may be of any size, and a few words are shown.
+_COMPARED = 100_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Summary:
         stats = result.stats
         explained = result.result.removed_by != result.result.remove_indices
         empty = len(explained) - int(explained.sum())
+        shown = [Example.of(example, fold=fold) for example in result.examples(examples, limit=_COMPARED)]
         return cls(
             files=len(result.files),
             outputs=[str(path) for path in result.outputs],
@@ -72,10 +75,10 @@ class Summary:
             known_to_index=int((result.result.removed_by >= stats.total_documents).sum()),
             empty_removed=empty,
             rows_skipped=result.rows_skipped,
-            clusters=len(set(result.result.removed_by[explained].tolist())),
+            clusters=stats.cluster_count,
             largest_clusters=[
                 Cluster(cluster.kept, cluster.documents, _beginning(cluster.text))
-                for cluster in result.largest_clusters(_CLUSTERS)
+                for cluster in result.largest_clusters(_CLUSTERS, limit=16 * _BEGINNING)
             ],
             candidate_pairs=stats.candidate_pairs,
             verified_pairs=stats.verified_pairs,
@@ -84,7 +87,7 @@ class Summary:
             seconds=stats.processing_time_secs,
             documents_per_second=stats.total_documents / stats.processing_time_secs,
             peak_memory_bytes=_peak_memory_bytes(),
-            examples=[Example.of(example, fold=fold) for example in result.examples(examples)],
+            examples=shown,
         )
 
     def fields(self) -> dict[str, object]:

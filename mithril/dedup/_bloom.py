@@ -1,18 +1,22 @@
 """LSHBloom: a first pass over very many texts, which answers from bits alone."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mithril._native import core
+from mithril.dedup._checks import check_integer, check_number
 from mithril.dedup._config import DedupConfig
+from mithril.dedup._formats._inputs import real_target
 from mithril.dedup._options import options_of
 from mithril.dedup._texts import texts_of
 
 __all__ = ["BloomIndex"]
 
+_MAX_DOCUMENTS = 2**40
 _EMPTY = 2  # the answer for a text without words
 
 
@@ -55,9 +59,11 @@ class BloomIndex:
             false_positive_rate: p as above, 10⁻⁹ to 0.5.
 
         Raises:
-            InvalidArgumentError: A number is out of range.
+            InvalidArgumentError: A number is out of range or of another kind.
             StorageError: There is not enough memory.
         """
+        check_integer("expected_documents", expected_documents, 1, _MAX_DOCUMENTS)
+        check_number("false_positive_rate", false_positive_rate)
         self.config = config or DedupConfig()
         self.expected_documents = expected_documents
         self.false_positive_rate = false_positive_rate
@@ -126,10 +132,12 @@ class BloomIndex:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file, which appears whole or not at all (docs/dedup-index-format.md).
 
+        Of a link the file that it leads to is replaced.
+
         Raises:
             StorageError: The file cannot be written. What was there before stays.
         """
-        self._index.save(os.fspath(path))
+        self._index.save(os.fspath(real_target(Path(path))))
 
     def _flags(self, answers: NDArray[np.uint8]) -> NDArray[np.bool_]:
         flags: NDArray[np.bool_] = answers == 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mithril._errors import InvalidArgumentError
+from mithril.dedup._checks import check_choice, check_flag, check_integer, check_number
 
 __all__ = ["DedupConfig"]
 
@@ -19,6 +20,8 @@ _CHOICES = {
     "normalization": ("NFC", "NFKC", "none"),
     "empty": ("keep", "remove"),
 }
+
+_MAX_INT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,11 @@ class DedupConfig:
         fold_case: Whether case is ignored, by full Unicode case folding.
         ignore_punctuation: Whether punctuation and symbols only separate words. Otherwise each is a word.
         empty: What becomes of texts without any word: "keep" all, or "remove" all. They never equal one another.
-        seed: Seed of the permutations; sketches made with different seeds cannot be compared.
+        seed: Seed of the permutations, 0 to 2⁶⁴ − 1; sketches made with different seeds cannot be compared.
         num_threads: Threads; by default those of `MITHRIL_NUM_THREADS`, or all cores this process may use.
 
     Raises:
-        InvalidArgumentError: A value is out of range. The message names it.
+        InvalidArgumentError: A value is out of range or of another kind. The message names it.
     """
 
     threshold: float = 0.85
@@ -70,12 +73,22 @@ class DedupConfig:
     num_threads: int | None = None
 
     def __post_init__(self) -> None:
+        check_number("threshold", self.threshold)
         if not 0 < self.threshold <= 1:
             raise InvalidArgumentError(f"threshold {self.threshold} is not in (0, 1]")
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InvalidArgumentError(f"{name} {getattr(self, name)!r} is not one of {', '.join(choices)}")
+            check_choice(name, getattr(self, name), choices)
+        for name in ("verify", "fold_case", "ignore_punctuation"):
+            check_flag(name, getattr(self, name))
+        check_integer("num_permutations", self.num_permutations, 16, 1024)
+        if self.num_permutations % 2:
+            raise InvalidArgumentError(f"num_permutations {self.num_permutations} is not even")
         if (self.num_bands is None) != (self.num_rows is None):
             raise InvalidArgumentError("num_bands and num_rows are given together or not at all")
-        if self.num_threads is not None and self.num_threads < 1:
-            raise InvalidArgumentError(f"num_threads {self.num_threads} is less than 1")
+        if self.num_bands is not None:
+            check_integer("num_bands", self.num_bands, 1, self.num_permutations)
+            check_integer("num_rows", self.num_rows, 1, self.num_permutations // self.num_bands)
+        check_integer("ngram_size", self.ngram_size, 1, 64)
+        check_integer("seed", self.seed, 0, 2**64 - 1)
+        if self.num_threads is not None:
+            check_integer("num_threads", self.num_threads, 1, _MAX_INT)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mithril._errors import InvalidArgumentError
 from mithril._native import core
 from mithril.dedup._config import DedupConfig
 from mithril.dedup._options import options_of
@@ -53,9 +54,8 @@ class Deduplicator:
 
         Args:
             texts: A sequence of str, a NumPy array, an Arrow array, a pandas Series; or a table, record batch,
-            DataFrame or
-                `datasets.Dataset` with the column `column`. At most 4 294 967 294. Arrow memory and ASCII str are not
-                copied.
+                DataFrame, `datasets.Dataset` or dict with the column `column`. At most 4 294 967 294. Arrow memory and
+                ASCII str are not copied.
             column: The column of texts where there are several.
             scores: With `keep="score"`, a number for each document; the highest is kept.
             sources: With `keep="source"`, a name for each document. The name that comes first is preferred.
@@ -75,12 +75,24 @@ class Deduplicator:
         """The exact similarity of two texts under the configuration's measure, 0 to 1.
 
         For containment, the share of the shingles of `a` that `b` has. Empty texts share nothing.
+
+        Raises:
+            InvalidArgumentError: One is not a str.
+            CorruptError: One cannot be encoded as UTF-8.
         """
-        return core.similarity(a, b, self._options)
+        return core.similarity(_utf8("a", a), _utf8("b", b), self._options)
 
     def estimate(self, a: str, b: str) -> float:
         """The Jaccard similarity of two texts as their sketches estimate it, 0 to 1.
 
-        The standard error is about sqrt(s (1 - s) / num_permutations), 0.033 at 0.85 with 128 permutations.
+        The standard error is about sqrt(s (1 - s) / num_permutations), 0.033 at 0.85 with 128 permutations. Errors are
+        those of `similarity`.
         """
-        return core.estimate(a, b, self._options)
+        return core.estimate(_utf8("a", a), _utf8("b", b), self._options)
+
+
+def _utf8(name: str, text: str) -> bytes:
+    """The bytes of a text; lone surrogates as what the core refuses, with their place."""
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"{name} is a {type(text).__name__}, not a str")
+    return text.encode("utf-8", "surrogatepass")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mithril._errors import InvalidArgumentError, StorageError
 from mithril._native import core
 from mithril.dedup._config import DedupConfig
-from mithril.dedup._files_index import deduplicate_corpus
+from mithril.dedup._files_index import deduplicate_corpus, restored_on_error
 from mithril.dedup._files_result import FilesResult
 from mithril.dedup._formats._corpus import Corpus
 from mithril.dedup._formats._documents import Documents, Marks, Memory, ReadOptions
@@ -51,6 +51,7 @@ def deduplicate_files(
     source_column: str | None = None,
     source_priority: Sequence[str] | None = None,
     index: Index | None = None,
+    index_path: _Path | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> FilesResult:
     """Remove near duplicates from files, within each and between them.
@@ -61,8 +62,10 @@ def deduplicate_files(
     name, and then of the rows. A document's id is `file:row`, the file as it was given or found, rows (lines) from 1.
 
     Of a file of lines the lines that stay are written byte for byte (blank lines of JSON and a byte order mark are left
-    out); of Parquet all columns, in the same row groups, with the same schema and compression. Outputs appear all
-    together and whole, or not at all, in place of files that are there; they are not synced to the disk.
+    out); of Parquet all columns, in the same row groups, with the same schema and compression. Outputs are written
+    beside their places and renamed when all are whole, one after the other, the index last; what ends the run before
+    that leaves nothing. With `index` they are synced to the disk, before it is if `index_path` is given; else they are
+    not. They take the place of files that are there, of a link that of the file it leads to.
 
     Memory: about 320 bytes a document, and the column of texts of Parquet files as long as it stays below `max_memory`;
     beyond, it goes to a temporary file without a name. Lines are read where they lie, through a memory map whose pages
@@ -79,9 +82,10 @@ def deduplicate_files(
         format: The format of all files; "auto" goes by their names.
         mode: "remove" writes the documents that are kept. "annotate" writes all, with fields added: keep, cluster_id
             (the id of the document that stays of its group), kept_id (the id of the one that explains a removal) and
-            similarity; not for text.
-        removals: A table to write, Parquet or JSON Lines by its name: file, row, kept_file, kept_row, similarity of
-            each removed document.
+            similarity; not for text. Ids of documents of the index begin with `index:`.
+        removals: A table to write, Parquet or JSON Lines by its name: file, row, kept_file, kept_row, kept_in_index,
+            similarity of each removed document. With `kept_in_index` the kept document is one of an earlier run, whose
+            file may have been another of the same name.
         on_error: What a faulty row does: "raise" ends all. "skip" sets it aside: it is not in the output, and is listed
             with the reason in `<output>.rejected.jsonl`.
         max_memory: Bytes for texts in memory; by default a quarter of what the machine or container has.
@@ -91,9 +95,11 @@ def deduplicate_files(
             their order.
         source_priority: With `source_column`, its values, the most preferred first; all others come after them.
         index: Documents of earlier runs. What is near to one of them is removed as well, and what stays is added, with
-            its id. Saving it is the caller's. `config` must be that of the index, or None.
+            its id; when the run fails, it is again what it was. Nothing else may add to it meanwhile. `config` must be
+            that of the index, but for `num_threads`, or None.
+        index_path: Where to save the index, as one of the outputs; None: that is the caller's.
         progress: Called a few times a second with a stage, what is done and the total (None: not known): "scan" in
-            bytes of the inputs, "read", "match" and "write" in documents.
+            bytes of the inputs, "match" and "write" in documents; with `index` also "sketch" and "look up".
 
     Returns:
         Counts, what was written, and which documents are removed and why.
@@ -110,11 +116,13 @@ def deduplicate_files(
     config = config or (DedupConfig() if index is None else index.config)
     meter = _Meter(progress)
     _check_choices(format=format, mode=mode, on_error=on_error)
-    if index is not None and index.config != config:
+    if index is not None and replace(config, num_threads=index.config.num_threads) != index.config:
         raise InvalidArgumentError("config is not that of the index")
+    if index is None and index_path is not None:
+        raise InvalidArgumentError("index_path needs an index")
     _check_policy(config, score_column, source_column, source_priority)
     files, single = find_inputs(inputs, None if format == "auto" else format)
-    targets = find_targets(files, single, output, removals)
+    targets = find_targets(files, single, output, removals, index_path)
     if mode == "annotate":
         _check_annotate(files, targets)
     options = ReadOptions(
@@ -128,18 +136,21 @@ def deduplicate_files(
         spill_folder=os.fspath(spill_folder or tempfile.gettempdir()),
         threads=config.num_threads or 0,
     )
-    with Staging() as staging:
-        for target in (*targets.outputs, targets.removals):
+    with Staging() as staging, restored_on_error(index):
+        for target in (*targets.outputs, targets.removals, targets.index):
             if target is not None:
                 staging.place(target)  # what cannot be written is said before the work begins
         documents, bytes_read = _read(files, options, meter)
         corpus = Corpus(documents)
-        result = _deduplicate(corpus, config, meter) if index is None else deduplicate_corpus(corpus, index)
+        result = _deduplicate(corpus, config, meter) if index is None else deduplicate_corpus(corpus, index, meter)
         rows_skipped = sum(part.faults for part in documents)
         if not rows_skipped:
             targets = replace(targets, rejected=None)
         _write(staging, targets, mode, corpus, result, meter)
-        staging.commit()
+        if index is not None and targets.index is not None:
+            with _written(staging, targets.index) as path:
+                index.save(path)
+        staging.commit(sync=index is not None, last=targets.index)
     result = replace(result, stats=replace(result.stats, processing_time_secs=time.perf_counter() - start))
     return FilesResult(
         stats=result.stats,
@@ -245,7 +256,9 @@ def _written(staging: Staging, target: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        raise StorageError(error.errno, f"cannot write: {error.strerror}", str(target)) from None
+        # Not its own words: they name another place, and pyarrow's are many.
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(error.errno, f"cannot write: {why}", str(target)) from None
 
 
 def _write(staging: Staging, targets: Targets, mode: str, corpus: Corpus, result: DedupResult, meter: _Meter) -> None:
@@ -289,4 +302,4 @@ def _marks(corpus: Corpus, result: DedupResult, number: int, keep: npt.NDArray[n
     similarity = np.zeros(count, np.float32)
     kept_file[places], kept_row[places] = corpus.places(kept[explained])
     similarity[places] = result.similarities[begin:end][explained]
-    return Marks(keep, kept_file, kept_row, similarity, corpus.names, number)
+    return Marks(keep, kept_file, kept_row, similarity, corpus.names_in_ids, number)

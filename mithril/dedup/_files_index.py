@@ -1,6 +1,8 @@
 """Files against an index of earlier runs: what explains a removal may be a document that is no longer there."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +12,24 @@ from mithril.dedup._formats._corpus import Corpus
 from mithril.dedup._index import Index
 from mithril.dedup._result import NONE, DedupResult, result_of
 
-__all__ = ["deduplicate_corpus"]
+__all__ = ["deduplicate_corpus", "restored_on_error"]
 
 _ID = re.compile(r"(.+):(\d+)", re.DOTALL)
 
 
-def deduplicate_corpus(corpus: Corpus, index: Index) -> DedupResult:
+@contextmanager
+def restored_on_error(index: Index | None) -> Iterator[None]:
+    """When what is done inside fails, the index knows what it knew before: what is known must be in the outputs."""
+    before = None if index is None else index._index.now()
+    try:
+        yield
+    except BaseException:
+        if index is not None and before is not None:
+            index._index.restore(before)
+        raise
+
+
+def deduplicate_corpus(corpus: Corpus, index: Index, progress: Callable[[str, int, int], None]) -> DedupResult:
     """Remove what has a near duplicate in the index or earlier in the corpus, and add the rest to the index.
 
     In the result the documents of the index that explain a removal are numbered from `len(corpus)` on, and the corpus
@@ -26,7 +40,8 @@ def deduplicate_corpus(corpus: Corpus, index: Index) -> DedupResult:
         CorruptError: A text is not UTF-8, or the file of the index is damaged.
     """
     before, documents = len(index), np.arange(len(corpus), dtype=np.int64)
-    numbers, similarities, empty, _, counts = index._index.deduplicate(corpus.texts, corpus.ids(documents), None)
+    ids = (corpus.names, *corpus.places(documents))
+    numbers, similarities, empty, _, counts = index._index.deduplicate(corpus.texts, ids, None, progress)
     found = numbers != NONE
     # The index numbers what it takes in the order of the corpus.
     added = np.flatnonzero(~found & (empty == 0))

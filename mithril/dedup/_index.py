@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from mithril._errors import InvalidArgumentError
 from mithril._native import core
 from mithril.dedup._config import DedupConfig
+from mithril.dedup._formats._inputs import real_target
 from mithril.dedup._options import options_of
-from mithril.dedup._result import NONE, DedupStats
+from mithril.dedup._result import NONE, DedupStats, stats_of
 from mithril.dedup._texts import texts_of
 
 __all__ = ["Index", "IndexMatches", "IndexResult"]
@@ -178,14 +180,21 @@ class Index:
         return IndexMatches(positions, self._ids_at(numbers), similarities)
 
     def deduplicate(
-        self, texts: Any, *, ids: _Ids | None = None, known: Any = None, column: str = "text"
+        self,
+        texts: Any,
+        *,
+        ids: _Ids | None = None,
+        known: Any = None,
+        column: str = "text",
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> IndexResult:
         """Remove texts with a near duplicate in the index or earlier among `texts`; add the others to the index.
 
-        Args and errors are those of `add` and `query`.
+        Args and errors are those of `add` and `query`; `progress` is called with a stage ("sketch", "look up",
+        "match"), the texts done and all of them. When it raises, nothing is added.
         """
         start, given = time.perf_counter(), _ids_of(ids)
-        answer = self._index.deduplicate(texts_of(texts, column), given, self._known(known))
+        answer = self._index.deduplicate(texts_of(texts, column), given, self._known(known), progress)
         return self._result(answer, given, start)
 
     def remove_known(self, texts: Any, *, known: Any = None, column: str = "text") -> IndexResult:
@@ -209,12 +218,13 @@ class Index:
     def save(self, path: _Path) -> None:
         """Write the index as one file, which appears whole or not at all (docs/dedup-index-format.md).
 
-        Takes little memory beyond the index. The same documents give the same bytes, however they came here.
+        Takes little memory beyond the index. The same documents give the same bytes, however they came here. Of a link
+        the file that it leads to is replaced.
 
         Raises:
             StorageError: The file cannot be written. What was there before stays.
         """
-        self._index.save(os.fspath(path))
+        self._index.save(os.fspath(real_target(Path(path))))
 
     def check(self) -> None:
         """Read all that is held, and raise CorruptError where a checksum, an order or a number is wrong."""
@@ -227,8 +237,12 @@ class Index:
             return core.FetchedTexts(lambda number: self._fetch(known, number), len(self))
         return texts_of(known)
 
-    def _fetch(self, known: Callable[[Any], str], number: int) -> str:
-        return known(self._index.ids(np.array([number], np.uint32))[0])
+    def _fetch(self, known: Callable[[Any], str], number: int) -> bytes:
+        id = self._index.ids(np.array([number], np.uint32))[0]
+        text = known(id)
+        if not isinstance(text, str):
+            raise InvalidArgumentError(f"known: of id {id!r} it gives a {type(text).__name__}, not a str")
+        return text.encode("utf-8", "surrogatepass")  # the core refuses a lone surrogate, with its place
 
     def _ids_at(self, numbers: NDArray[np.uint32]) -> NDArray[Any]:
         ids = self._index.ids(numbers)
@@ -243,20 +257,7 @@ class Index:
         own = np.arange(first, first + len(numbers)) if given is None else np.asarray(given)
         by = own.astype(object if self._index.ids_are_texts else np.int64)
         by[found] = self._ids_at(numbers[found])
-        duplicates = int(np.count_nonzero(removed))
-        stats = DedupStats(
-            total_documents=len(numbers),
-            unique_documents=len(numbers) - duplicates,
-            duplicate_count=duplicates,
-            exact_duplicates=counts["exact_duplicates"],
-            empty_documents=counts["empty"],
-            cluster_count=len(np.unique(numbers[found])),
-            candidate_pairs=counts["candidate_pairs"],
-            verified_pairs=counts["verified_pairs"],
-            full_buckets=counts["full_buckets"],
-            bytes=counts["bytes"],
-            processing_time_secs=time.perf_counter() - start,
-        )
+        stats = stats_of(removed, len(np.unique(numbers[found])), counts, time.perf_counter() - start)
         return IndexResult(np.flatnonzero(~removed), np.flatnonzero(removed), by[removed], similarities[removed], stats)
 
 
@@ -264,9 +265,21 @@ def _ids_of(ids: _Ids | None) -> Any:
     """None, int64, or a list of str."""
     if ids is None:
         return None
+    if not hasattr(ids, "__len__") or isinstance(ids, (str, bytes)):
+        raise InvalidArgumentError(f"ids is a {type(ids).__name__}, not a sequence")
     if all(isinstance(value, str) for value in ids) and len(ids):
+        for value in ids:
+            try:
+                str(value).encode()
+            except UnicodeEncodeError as error:
+                raise InvalidArgumentError(
+                    f"id {value!r} cannot be encoded as UTF-8: character {error.start}"
+                ) from None
         return list(ids)
-    numbers = np.asarray(ids)
+    try:
+        numbers = np.asarray(ids)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"ids are neither integers nor str: {error}") from None
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise InvalidArgumentError("ids are neither integers nor str")
     if numbers.size and int(numbers.max()) > np.iinfo(np.int64).max:

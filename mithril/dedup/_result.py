@@ -108,21 +108,26 @@ def result_of(
     removed = removed_by != NONE
     remove_indices = np.flatnonzero(removed)
     by = removed_by[remove_indices].astype(np.int64)
-    stats = DedupStats(
-        total_documents=len(removed_by),
-        unique_documents=len(removed_by) - len(remove_indices),
-        duplicate_count=len(remove_indices),
+    stats = stats_of(removed, _distinct(by[by != remove_indices]), counts, seconds)
+    return DedupResult(np.flatnonzero(~removed), remove_indices, by, similarity[remove_indices], stats)
+
+
+def stats_of(removed: npt.NDArray[np.bool_], clusters: int, counts: dict[str, int], seconds: float) -> DedupStats:
+    """From which documents are removed, and what the core counts."""
+    duplicates = int(np.count_nonzero(removed))
+    return DedupStats(
+        total_documents=len(removed),
+        unique_documents=len(removed) - duplicates,
+        duplicate_count=duplicates,
         exact_duplicates=counts["exact_duplicates"],
         empty_documents=counts["empty"],
-        cluster_count=_distinct(by[by != remove_indices]),
+        cluster_count=clusters,
         candidate_pairs=counts["candidate_pairs"],
         verified_pairs=counts["verified_pairs"],
         full_buckets=counts["full_buckets"],
         bytes=counts["bytes"],
         processing_time_secs=seconds,
     )
-    similarities = similarity[remove_indices]
-    return DedupResult(np.flatnonzero(~removed), remove_indices, by, similarities, stats)
 
 
 def _distinct(values: npt.NDArray[Any]) -> int:

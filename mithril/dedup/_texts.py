@@ -4,11 +4,12 @@ Nothing is imported for this: an Arrow array, a pandas Series or a dataset is to
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mithril._errors import InvalidArgumentError
 from mithril._native import core
+from mithril.dedup._arrow import texts_of_arrays
 
 __all__ = ["texts_of"]
 
@@ -18,13 +19,13 @@ def texts_of(texts: Any, column: str = "text") -> core.Texts:
 
     Args:
         texts: A list, tuple or other sequence of str, a NumPy array of str or objects, an Arrow string array (chunked
-            or not), a pandas Series; or a record batch, table, DataFrame or `datasets.Dataset`, of which `column` is
-            taken. None and null are empty texts. Arrow strings, Datasets included, and ASCII `str` are read where
-            they lie.
+            or not), a pandas Series; or a record batch, table, DataFrame, `datasets.Dataset` or dict of sequences, of
+            which `column` is taken. None and null are empty texts. Arrow strings, Datasets included, and ASCII `str`
+            are read where they lie.
         column: The column of texts where there are several.
 
     Raises:
-        InvalidArgumentError: A text is not a str, or there is no such column.
+        InvalidArgumentError: A text is not a str, there is not one such column, or the texts have no order.
     """
     if isinstance(texts, core.Texts):
         return texts
@@ -32,7 +33,8 @@ def texts_of(texts: Any, column: str = "text") -> core.Texts:
         raise InvalidArgumentError(f"texts is one {type(texts).__name__}, not a sequence of them")
     if isinstance(texts, (list, tuple)):
         return core.texts_from_list(texts)
-    if arrow := _arrow_of(texts, column):
+    arrow = _arrow_of(texts, column)
+    if arrow is not None:
         return _from_arrow(arrow)
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(texts, pandas.DataFrame):
@@ -43,6 +45,10 @@ def texts_of(texts: Any, column: str = "text") -> core.Texts:
         if getattr(texts, "ndim", 1) != 1:
             raise InvalidArgumentError(f"texts has {texts.ndim} dimensions, not one")
         return core.texts_from_list(texts.tolist())
+    if isinstance(texts, Mapping):
+        return texts_of(_sequence_of(texts, column))
+    if isinstance(texts, (set, frozenset)):
+        raise InvalidArgumentError(f"texts is a {type(texts).__name__}, which has no order")
     if isinstance(texts, Iterable):
         return core.texts_from_list(list(texts))
     raise InvalidArgumentError(f"texts is a {type(texts).__name__}, not a sequence of str")
@@ -51,7 +57,16 @@ def texts_of(texts: Any, column: str = "text") -> core.Texts:
 def _column_of(table: Any, column: str, names: list[str]) -> Any:
     if column not in names:
         raise InvalidArgumentError(f"there is no column {column!r}; there are {', '.join(map(repr, names))}")
+    if names.count(column) > 1:
+        raise InvalidArgumentError(f"there are {names.count(column)} columns {column!r}")
     return table[column]
+
+
+def _sequence_of(texts: Mapping[str, Any], column: str) -> Any:
+    values = _column_of(texts, column, list(texts))
+    if isinstance(values, Mapping):
+        raise InvalidArgumentError(f"column {column!r} is a {type(values).__name__}, not a sequence of str")
+    return values
 
 
 def _arrow_of(texts: Any, column: str) -> list[Any] | None:
@@ -77,17 +92,14 @@ def _arrow_of(texts: Any, column: str) -> list[Any] | None:
 def _from_arrow(chunks: list[Any]) -> core.Texts:
     import pyarrow as pa
 
-    wide = {pa.string(): False, pa.large_string(): True, pa.utf8(): False}
-    described = []
+    strings = {pa.string(), pa.large_string()}
+    views = {pa.string_view(), pa.null()}
+    arrays = []
     for chunk in chunks:
-        if pa.types.is_dictionary(chunk.type) or pa.types.is_null(chunk.type) or chunk.type == pa.string_view():
+        of = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
+        if of in views or (of in strings and of != chunk.type):
             chunk = chunk.cast(pa.large_string())
-        if chunk.type not in wide:
+        if chunk.type not in strings:
             raise InvalidArgumentError(f"texts are of Arrow type {chunk.type}, not string or large_string")
-        validity, offsets, data = chunk.buffers()
-        if offsets is None:  # an array of no rows may have none
-            continue
-        described.append(
-            (offsets, data, validity if chunk.null_count else None, chunk.offset, len(chunk), wide[chunk.type])
-        )
-    return core.texts_from_arrow(described)
+        arrays.append(chunk)
+    return texts_of_arrays(arrays)

@@ -108,7 +108,6 @@ def test_the_docs_list_the_options() -> None:
         (["a.jsonl", "--stats-only", "--annotate"], "--annotate"),
         (["a.jsonl", "--stats-only", "--incremental"], "--index-path"),
         (["a.jsonl", "--stats-only", "--index-path", "i"], "--incremental"),
-        (["a.jsonl", "-o", "i", "--incremental", "--index-path", "i"], "--index-path"),
         (["a.jsonl", "--stats-only", "--keep", "score"], "--score-field"),
         (["a.jsonl", "--stats-only", "--score-field", "s"], "--keep score"),
         (["a.jsonl", "--stats-only", "--source-field", "s"], "--source-priority"),
@@ -330,7 +329,8 @@ def test_on_a_terminal(corpus: Path, tmp_path: Path) -> None:
     assert "match" in text
 
 
-def test_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """While it waits for the end of a pipe: nothing is written."""
     os.mkfifo(tmp_path / "in.jsonl")
     arguments = ["dedup", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]
@@ -344,7 +344,7 @@ def test_interrupted(tmp_path: Path) -> None:
     with open(tmp_path / "in.jsonl", "wb") as pipe:
         pipe.write(b'{"text": "one"}\n')
         pipe.flush()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.communicate()[1] == ""
     assert process.returncode == 130
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
@@ -358,8 +358,11 @@ def test_interrupted(tmp_path: Path) -> None:
         (["corpus.jsonl", "-o", "corpus.jsonl"], 2, "would replace the input"),
         (["corpus.jsonl", "-o", "out.jsonl", "-f", "body"], 2, "line 1: field 'body' is missing"),
         (["corpus.jsonl", "-o", "out.jsonl", "--incremental", "--index-path", "corpus.jsonl"], 1, "corpus.jsonl"),
+        (["corpus.jsonl", "-o", "i", "--incremental", "--index-path", "./i"], 2, "two files would be written"),
+        (["corpus.jsonl", "-o", "out.jsonl", "--incremental", "--index-path", "/proc/i"], 3, "cannot write"),
+        (["none", "-o", "out.jsonl"], 3, "No such file or directory: none"),
     ],
-    ids=["input", "output", "itself", "field", "index"],
+    ids=["input", "output", "itself", "field", "index", "twice", "folder", "name"],
 )
 def test_what_is_refused_changes_nothing(
     arguments: list[str], code: int, message: str, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys

@@ -270,10 +270,24 @@ def test_all_holders_of_texts_are_the_same() -> None:
     for name, holder in holders.items():
         found = Deduplicator().deduplicate(holder)
         assert found.clusters == expected.clusters, name
-    for holder in (table, table.to_batches()[0], table.to_pandas()):
+    for holder in (table, table.to_batches()[0], table.to_pandas(), {"id": [1], "body": texts}):
         assert Deduplicator().deduplicate(holder, column="body").clusters == expected.clusters
     with pytest.raises(InvalidArgumentError, match="no column 'text'; there are 'id', 'body'"):
         Deduplicator().deduplicate(table)
+
+
+def test_datasets() -> None:
+    datasets = pytest.importorskip("datasets")
+    texts = corpus(300, 5)
+    dataset = datasets.Dataset.from_dict({"id": range(300), "text": texts})
+    expected = Deduplicator().deduplicate(texts)
+    assert Deduplicator().deduplicate(dataset).clusters == expected.clusters
+    backwards = dataset.select(range(299, -1, -1))
+    assert Deduplicator().deduplicate(backwards).clusters == Deduplicator().deduplicate(texts[::-1]).clusters
+    with pytest.raises(InvalidArgumentError, match="no column 'body'; there are 'id', 'text'"):
+        Deduplicator().deduplicate(dataset, column="body")
+    with pytest.raises(InvalidArgumentError, match="no column 'text'; there are 'train'"):
+        Deduplicator().deduplicate(datasets.DatasetDict(train=dataset))
 
 
 def test_null_is_the_empty_text() -> None:
@@ -293,6 +307,16 @@ def test_what_is_no_text_is_refused() -> None:
         Deduplicator().deduplicate(pa.array([1, 2]))
     with pytest.raises(InvalidArgumentError, match="2 dimensions"):
         Deduplicator().deduplicate(np.array([["a"], ["b"]]))
+    for texts, message in (
+        ({"a": "b"}, "no column 'text'; there are 'a'"),
+        ({"text": {"a": "b"}}, "column 'text' is a dict"),
+        ({"text": "one"}, "texts is one str"),
+        ({"a", "b"}, "texts is a set, which has no order"),
+        (pa.table([["a"], ["b"]], names=["text", "text"]), "there are 2 columns 'text'"),
+        (pa.array([1, 1]).dictionary_encode(), "Arrow type dictionary<values=int64"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            Deduplicator().deduplicate(texts)
     with pytest.raises(CorruptError, match="document 1: text is not UTF-8 at byte 3"):
         Deduplicator().deduplicate(["fine", "abc\ud800"])
     invalid = pa.Array.from_buffers(
@@ -303,6 +327,27 @@ def test_what_is_no_text_is_refused() -> None:
     for offsets in ([0, 4, 9], [0, 4, 2], [-1, 4, 8], [0, 8]):
         with pytest.raises(CorruptError, match="Arrow array: "):
             core.texts_from_arrow([(np.array(offsets, np.int32), b"fineabcd", None, 0, 2, False)])
+
+
+def test_what_is_no_text_has_no_similarity() -> None:
+    for compare in (Deduplicator().similarity, Deduplicator().estimate):
+        with pytest.raises(InvalidArgumentError, match="b is a NoneType, not a str"):
+            compare("a", None)  # type: ignore[arg-type]
+        with pytest.raises(CorruptError, match="not UTF-8 at byte 1"):
+            compare("a\ud800", "a")
+
+
+def test_scores_and_sources_that_do_not_fit() -> None:
+    for keep, values, message in (
+        ("score", ["x", "y"], "scores are not numbers"),
+        ("score", [1, None], "score 1 is not a number"),
+        ("score", [[1], [2]], "2 dimensions"),
+        ("score", iter([1, 2]), "scores is a list_iterator, not a sequence"),
+        ("score", [1], "1 scores for 2 documents"),
+        ("source", [["x"], ["y"]], "a source is not a str"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            Deduplicator(DedupConfig(keep=keep)).deduplicate(["a", "b"], **{keep + "s": values})  # type: ignore[arg-type]
 
 
 def test_nothing_is_copied_of_ascii_lists() -> None:
@@ -320,6 +365,15 @@ def test_configurations_out_of_range_are_refused() -> None:
         ("num_permutations", 15),
         ("num_permutations", 17),
         ("num_permutations", 2000),
+        ("num_permutations", 128.0),
+        ("ngram_size", 2.5),
+        ("ngram_size", True),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("threshold", "0.8"),
+        ("verify", 1),
+        ("measure", ["jaccard"]),
+        ("num_threads", 2**31),
         ("ngram_size", 0),
         ("ngram_size", 65),
         ("num_bands", 4),
@@ -331,9 +385,11 @@ def test_configurations_out_of_range_are_refused() -> None:
         ("num_threads", 0),
     ]:
         with pytest.raises(InvalidArgumentError, match=field):
-            Deduplicator(DedupConfig(**{field: value}))  # type: ignore[arg-type]
+            DedupConfig(**{field: value})  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="num_rows 9"):
-        Deduplicator(DedupConfig(num_bands=16, num_rows=9))
+        DedupConfig(num_bands=16, num_rows=9)
+    widest = DedupConfig(threshold=np.float32(0.5), num_permutations=np.int64(16), seed=2**64 - 1)  # type: ignore[arg-type]
+    assert Deduplicator(widest).similarity("a b", "A b") == 1
 
 
 def test_progress_is_told_and_may_stop_the_job() -> None:

@@ -89,7 +89,10 @@ def test_saved_and_merged(tmp_path) -> None:
 
 def test_options() -> None:
     for options, message in (
-        ({"expected_documents": 0}, "expected_documents 0 is not from 1"),
+        ({"expected_documents": 0}, "expected_documents 0 is not within 1"),
+        ({"expected_documents": -1}, "expected_documents -1 is not within 1"),
+        ({"expected_documents": 2.5}, "expected_documents 2.5 is not an integer"),
+        ({"expected_documents": 10, "false_positive_rate": "x"}, "false_positive_rate 'x' is not a number"),
         ({"expected_documents": 10, "false_positive_rate": 0.0}, "false_positive_rate"),
         ({"expected_documents": 10, "false_positive_rate": 0.7}, "false_positive_rate"),
     ):

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from mithril import (
     StorageNotFoundError,
     TruncatedError,
 )
-from mithril.dedup import DedupConfig, Deduplicator
+from mithril.dedup import DedupConfig, Deduplicator, Index
 from mithril.dedup._files import deduplicate_files
 
 pa = pytest.importorskip("pyarrow")
@@ -92,6 +93,20 @@ def test_examples_and_clusters(jsonl: Path) -> None:
     assert example.kept == f"{jsonl}:1"
     assert (example.removed_text, example.kept_text) == (TEXTS[3], TEXTS[0])
     assert [(c.kept, c.documents, c.text) for c in result.largest_clusters(1)] == [(f"{jsonl}:1", 2, TEXTS[0])]
+
+
+def test_examples_of_large_texts_are_cut_around_the_difference(tmp_path: Path) -> None:
+    long = " ".join(f"w{i}" for i in range(40_000))
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join([long, long.replace("w30000 ", "other "), "é" * 100, "é" * 100]))
+    result = deduplicate_files(path)
+    [example] = result.examples(1, limit=800)
+    for text, word in ((example.kept_text, "w30000"), (example.removed_text, "other")):
+        assert text.startswith("… ")
+        assert f" w29999 {word} w30001 " in text
+        assert text.endswith(" …")
+        assert len(text) == 804
+    assert [cluster.text for cluster in result.largest_clusters(2, limit=5)] == ["w0 w1", "éé"]
 
 
 def test_between_files_of_all_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,13 +254,28 @@ def test_parquet_nulls_and_damaged_texts(tmp_path: Path) -> None:
             deduplicate_files(tmp_path / "c.parquet", column=name)
 
 
+def test_all_damaged_texts_of_a_batch(tmp_path: Path) -> None:
+    raw = [b"bad \xff" if row % 3 else text(row).encode() for row in range(9000)]
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": pa.array(raw, pa.binary()).view(pa.string())}), path)
+    result = deduplicate_files(path, tmp_path / "b.parquet", on_error="skip")
+    assert result.rejected is not None
+    assert [row["row"] - 1 for row in rows(result.rejected)] == [row for row in range(9000) if row % 3]
+    with pytest.raises(CorruptError, match=r"row 2: column 'text' is not UTF-8 \(byte 4 of the text\)"):
+        deduplicate_files(path)
+    parquet.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), path)
+    with pytest.raises(InvalidArgumentError, match="2 columns are called 'text'"):
+        deduplicate_files(path)
+
+
 FAULTS = {
     "cut": ('{"text": "a', CorruptError, "a string does not end"),
     "type": ('{"text": 7}', InvalidArgumentError, "field 'text' is a number, not a string"),
-    "missing": ('{"txt": "a"}', InvalidArgumentError, "field 'text' is missing"),
+    "missing": ('{"txt": "a"}', InvalidArgumentError, "field 'text' is missing; there are 'txt'"),
     "array": ('["a"]', InvalidArgumentError, "is an array, not an object"),
     "comma": ('{"text": "a",}', CorruptError, "is not JSON"),
-    "nan": ('{"text": "a", "x": NaN}', CorruptError, "is not JSON"),
+    "nan": ('{"text": "a", "x": NaN}', CorruptError, "has no NaN and no Infinity"),
+    "infinity": ('{"text": "NaN", "x": -Infinity}', CorruptError, "has no NaN and no Infinity"),
     "utf8": ('{"text": "\udcff"}', CorruptError, "is not UTF-8"),
     "surrogate": ('{"text": "\\ud800"}', (CorruptError, InvalidArgumentError), ""),
 }
@@ -314,6 +344,8 @@ def test_damaged_compressed_files(jsonl: Path, tmp_path: Path) -> None:
         ("b.jsonl.gz", b"no gzip", CorruptError),
         ("c.jsonl.zst", zstandard.ZstdCompressor().compress(jsonl.read_bytes())[:-5], TruncatedError),
         ("d.jsonl.zst", b"no zstd", CorruptError),
+        ("f.jsonl.gz", b"", TruncatedError),
+        ("g.jsonl.zst", b"", TruncatedError),
     ):
         (tmp_path / name).write_bytes(packed)
         with pytest.raises(kind, match=name):
@@ -322,6 +354,13 @@ def test_damaged_compressed_files(jsonl: Path, tmp_path: Path) -> None:
     with pytest.raises(CorruptError, match=r"e\.parquet"):
         deduplicate_files(tmp_path / "e.parquet", tmp_path / "out.parquet")
     assert not list(tmp_path.glob("out*"))
+
+
+def test_zstd_of_a_large_window(jsonl: Path, tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, hash_log=10, chain_log=10, strategy=1)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()  # without a size: the window counts
+    (tmp_path / "a.jsonl.zst").write_bytes(packer.compress(jsonl.read_bytes()) + packer.flush())
+    assert deduplicate_files(tmp_path / "a.jsonl.zst").result.keep_indices.tolist() == KEPT
 
 
 def test_a_pipe_is_read_as_a_stream(jsonl: Path, tmp_path: Path) -> None:
@@ -375,6 +414,7 @@ def test_a_full_disk(tmp_path: Path, suffix: str) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert raised.value.filename == str(output)
+    assert raised.value.strerror == "cannot write: File too large"
     assert output.read_text() == "as it was"
     assert os.listdir(output.parent) == [output.name]
     assert path.read_bytes() == before
@@ -432,6 +472,87 @@ def test_an_output_is_never_an_input(jsonl: Path, tmp_path: Path) -> None:
     assert jsonl.read_bytes() == before
 
 
+def test_two_outputs_are_never_one_file(jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here").symlink_to(tmp_path)
+    Path("link.jsonl").symlink_to("x.jsonl")
+    for output, removals, index_path in (
+        ("x.jsonl", tmp_path / "x.jsonl", None),
+        ("x.jsonl", "here/x.jsonl", None),
+        ("link.jsonl", "./x.jsonl", None),
+        ("x.jsonl", None, "here/link.jsonl"),
+        ("out/", None, "./out/a.jsonl"),
+        (None, "x.jsonl", "link.jsonl"),
+    ):
+        index = None if index_path is None else Index()
+        with pytest.raises(InvalidArgumentError, match="two files would be written"):
+            deduplicate_files(jsonl, output, removals=removals, index=index, index_path=index_path)
+    assert sorted(os.listdir()) == ["a.jsonl", "here", "link.jsonl"]
+
+
+def test_of_a_link_the_file_it_leads_to_is_replaced(jsonl: Path, tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "b.jsonl").symlink_to(f"../{name}.data")
+    (tmp_path / "1.data").write_text("old")
+    deduplicate_files(jsonl, tmp_path / "1" / "b.jsonl", removals=tmp_path / "2" / "b.jsonl")
+    assert [row["id"] for row in rows(tmp_path / "1.data")] == KEPT
+    assert [row["row"] for row in rows(tmp_path / "2.data")] == [4, 5]
+    assert all((tmp_path / name / "b.jsonl").is_symlink() for name in ("1", "2"))
+    (tmp_path / "out").symlink_to("/dev/stdout")
+    (tmp_path / "round").symlink_to("round")
+    for path in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", tmp_path / "out", tmp_path / "round"):
+        with pytest.raises(StorageError, match="cannot write") as raised:
+            deduplicate_files(jsonl, path)
+        assert raised.value.filename == str(path)
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_what_cannot_be_read_in_a_folder_is_said(jsonl: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(jsonl, folder)
+    pipe, link = folder / "b.jsonl", folder / "c.txt"
+    for found in (folder, folder / "*"):
+        os.mkfifo(pipe)
+        with pytest.raises(InvalidArgumentError, match=r"b\.jsonl: no regular file"):
+            deduplicate_files(found)
+        pipe.unlink()
+        link.symlink_to("nowhere.txt")
+        with pytest.raises(InvalidArgumentError, match=r"c\.txt: a link to nothing"):
+            deduplicate_files(found)
+        link.unlink()
+    name = "d" * 250
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(18):  # beyond the longest path that the system reads
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    with pytest.raises(StorageError, match="cannot read the folder"):
+        deduplicate_files(folder)
+    shutil.rmtree(folder / name)
+
+
+def test_documents_of_earlier_runs_are_told_from_those_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    index, path = Index(DedupConfig(num_threads=1)), Path("d.jsonl")
+    path.write_text("\n".join(lines_of([text(0), text(1)])))
+    deduplicate_files(path, index=index, index_path="i")
+    assert len(Index.open("i")) == 2
+    path.write_text("\n".join(lines_of([text(2), text(0), text(2)])))
+    saved, config = Path("i").read_bytes(), DedupConfig(num_threads=2)
+    result = deduplicate_files(path, "marked.jsonl", mode="annotate", removals="r.jsonl", index=index, config=config)
+    found = [(r["row"], r["kept_file"], r["kept_row"], r["kept_in_index"]) for r in rows(Path("r.jsonl"))]
+    assert found == [(2, "d.jsonl", 1, True), (3, "d.jsonl", 1, False)]
+    assert [r["kept_id"] for r in rows(Path("marked.jsonl"))] == [None, "index:d.jsonl:1", "d.jsonl:1"]
+    assert result.corpus.ids(result.result.removed_by) == ["index:d.jsonl:1", "d.jsonl:1"]
+    assert Path("i").read_bytes() == saved
+
+
 def test_what_does_not_fit_together(jsonl: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("a\n")
     (tmp_path / "x.dat").write_text("a\n")
@@ -440,6 +561,10 @@ def test_what_does_not_fit_together(jsonl: Path, tmp_path: Path) -> None:
         "its name says no format": {"inputs": tmp_path / "x.dat"},
         "no files of a known format": {"inputs": tmp_path / "empty"},
         "no inputs": {"inputs": []},
+        "an input has an empty name": {"inputs": [jsonl, ""]},
+        "output is an empty name": {"inputs": jsonl, "output": ""},
+        "removals is an empty name": {"inputs": jsonl, "removals": ""},
+        "index_path needs an index": {"inputs": jsonl, "index_path": "i"},
         "need a folder as output": {"inputs": [jsonl, tmp_path / "t.txt"], "output": tmp_path / "x.dat"},
         "has the format of the input": {"inputs": jsonl, "output": tmp_path / "b.parquet"},
         "plain text has no fields": {"inputs": tmp_path / "t.txt", "output": tmp_path / "b.txt", "mode": "annotate"},
@@ -451,8 +576,9 @@ def test_what_does_not_fit_together(jsonl: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(InvalidArgumentError, match=message):
             deduplicate_files(**call)  # type: ignore[arg-type]
-    with pytest.raises(StorageNotFoundError):
-        deduplicate_files(tmp_path / "none.jsonl")
+    for name in ("none.jsonl", "none"):
+        with pytest.raises(StorageNotFoundError):
+            deduplicate_files(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -481,7 +607,7 @@ def test_texts_without_words(tmp_path: Path) -> None:
     assert deduplicate_files(path).stats.unique_documents == 3
     config = DedupConfig(empty="remove")
     deduplicate_files(path, tmp_path / "b.jsonl", config=config, removals=tmp_path / "r.jsonl")
-    nothing = {"kept_file": None, "kept_row": None, "similarity": None}
+    nothing = {"kept_file": None, "kept_row": None, "kept_in_index": None, "similarity": None}
     assert rows(tmp_path / "r.jsonl") == [{"file": str(path), "row": row, **nothing} for row in (1, 3)]
     assert [row["id"] for row in rows(tmp_path / "b.jsonl")] == [1]
 

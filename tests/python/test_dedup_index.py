@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from mithril import InvalidArgumentError
+from mithril import CorruptError, InvalidArgumentError
 from mithril.dedup import DedupConfig, Deduplicator, Index, Sketcher
 from tests.python.dedup_texts import made_texts
 from tests.reference.dedup import jaccard, shingles
@@ -135,6 +135,10 @@ def test_ids() -> None:
         ([1.5], "neither integers nor str"),
         (np.array([2**63], np.uint64), "not a 64-bit integer"),
         (None, "ids are automatic"),
+        (["a", 1], "neither integers nor str"),
+        ([[1], [2, 3]], "neither integers nor str"),
+        (["\ud800"], "cannot be encoded as UTF-8: character 0"),
+        (iter([1]), "ids is a list_iterator, not a sequence"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             index.add(["x"], ids=ids)
@@ -167,6 +171,10 @@ def test_without_stored_texts(tmp_path) -> None:
         without.query(asked)
     with pytest.raises(ZeroDivisionError):
         without.query(asked, known=lambda number: 1 // 0)
+    with pytest.raises(InvalidArgumentError, match="gives a NoneType, not a str"):
+        without.query(asked, known=lambda number: None)
+    with pytest.raises(CorruptError, match="not UTF-8"):
+        without.query(asked, known=lambda number: "\ud800")
     without.save(tmp_path / "index")
     with_texts.save(tmp_path / "with")
     assert (tmp_path / "index").stat().st_size + len("".join(texts)) <= (tmp_path / "with").stat().st_size
@@ -195,6 +203,23 @@ def test_configs_that_do_not_fit(tmp_path) -> None:
     Index(CONFIG).save(tmp_path / "index")
     with pytest.raises(InvalidArgumentError, match="ngram_size is 5, here it is 3"):
         Index.open(tmp_path / "index", DedupConfig(threshold=0.8, ngram_size=3))
+
+
+@pytest.mark.parametrize("stage", ["sketch", "look up", "match"])
+def test_progress_is_told_and_may_stop_the_job(stage) -> None:
+    texts = made_texts(300, 12)
+    index = Index(CONFIG)
+    index.add(texts[:100])
+
+    def stop(told: str, done: int, total: int) -> None:
+        assert 0 < done <= total <= 200
+        if told == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index.deduplicate(texts[100:], progress=stop)
+    assert (len(index), index.seen) == (100, 100)
+    index.check()
 
 
 def test_threads_share_an_index() -> None:

@@ -11,7 +11,7 @@ import pytest
 import xxhash
 
 from mithril import CorruptError, StorageError, TruncatedError, UnsupportedError
-from mithril.dedup import DedupConfig, Index, Sketcher
+from mithril.dedup import BloomIndex, DedupConfig, Index, Sketcher
 from tests.python.dedup_texts import made_texts
 from tests.reference.dedup_index import changed, directory_of, places, read_index
 
@@ -38,6 +38,28 @@ def test_a_failed_save_leaves_the_file(saved, tmp_path) -> None:
         index.save(folder)
     assert saved.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["folder", "index"]
+
+
+def test_links_stay_and_devices_too(saved) -> None:
+    link = saved.with_name("link")
+    link.symlink_to("to")
+    link.with_name("to").symlink_to("index")
+    index = Index.open(link)
+    index.add(["more"])
+    index.save(link)
+    assert os.readlink(link) == "to"
+    assert len(Index.open(saved)) == 41
+    out = saved.with_name("out")
+    out.symlink_to("/proc/self/fd/1")
+    for device in ("/dev/stdout", "/dev/null", out):
+        with pytest.raises(StorageError, match="not a regular file"):
+            index.save(device)
+        with pytest.raises(StorageError, match="not a regular file"):
+            BloomIndex(CONFIG, expected_documents=1).save(device)
+    assert out.is_symlink()
+    BloomIndex(CONFIG, expected_documents=1).save(link)
+    assert os.readlink(link) == "to"
+    assert len(BloomIndex.load(saved)) == 0
 
 
 def test_an_open_index_survives_its_replacement(saved) -> None:
@@ -68,6 +90,9 @@ def test_damaged_files(saved) -> None:
     index = Index.open(saved)
     with pytest.raises(CorruptError, match=r"section text_bytes: checksum does not match \(offset \d+\)"):
         index.check()
+    with pytest.raises(CorruptError, match="section text_bytes"):
+        index.save(saved.parent / "copy")  # damage is not copied under a checksum of its own
+    assert not (saved.parent / "copy").exists()
     with pytest.raises(CorruptError, match=r"section text_bytes"):
         Index.load(saved)
     with pytest.raises(StorageError):

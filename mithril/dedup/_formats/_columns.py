@@ -1,12 +1,13 @@
 """A column of Arrow strings as texts: held in memory as long as it fits, else all of it in a temporary file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mithril._native import core
+from mithril.dedup._arrow import described, texts_of_arrays
 from mithril.dedup._formats._documents import Memory
 
-__all__ = ["Column", "texts_of"]
+__all__ = ["Column"]
 
 
 class Column:
@@ -34,23 +35,9 @@ class Column:
 
     def _spill(self, arrays: Sequence[Any]) -> None:
         assert self._spiller is not None
-        for offsets, data, _, start, count, wide in _described(arrays):
+        for offsets, data, _, start, count, wide in described(arrays):
             self._spiller.add(offsets, data, start, count, wide)
 
     def finish(self) -> core.Texts:
         """All texts that were added. Ends the adding."""
-        return texts_of(self._held) if self._spiller is None else self._spiller.finish()
-
-
-def texts_of(arrays: Sequence[Any]) -> core.Texts:
-    """The strings of these arrays where they lie."""
-    return core.texts_from_arrow(list(_described(arrays)))
-
-
-def _described(arrays: Sequence[Any]) -> Iterator[tuple[Any, Any, Any, int, int, bool]]:
-    """What the core knows an array by."""
-    for array in arrays:
-        if len(array):
-            validity, offsets, data = array.buffers()
-            wide = str(array.type) == "large_string"
-            yield offsets, data, validity if array.null_count else None, array.offset, len(array), wide
+        return texts_of_arrays(self._held) if self._spiller is None else self._spiller.finish()

@@ -14,6 +14,7 @@ __all__ = ["Writable", "compressed_writer", "read_pieces"]
 
 _PIECE_BYTES = 1 << 20
 _ZSTD_BYTES = 8 << 10  # a block of 4 bytes may stand for 128 KiB: pieces of 256 MiB at the very most
+_ZSTD_WINDOW = 1 << 31  # the largest that zstd --long makes
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 
@@ -42,18 +43,20 @@ def read_pieces(
     else:
         while piece := counted.read(_PIECE_BYTES):
             yield piece
+    if compression is not None and counted.bytes == 0:
+        raise TruncatedError(f"{name}: is empty, without the begin of a {compression} stream")
 
 
 class _Counted:
     def __init__(self, file: IO[bytes], progress: Callable[[int], None]) -> None:
         self._file = file
         self._progress = progress
-        self._bytes = 0
+        self.bytes = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        self._bytes += len(data)
-        self._progress(self._bytes)
+        self.bytes += len(data)
+        self._progress(self.bytes)
         return data
 
 
@@ -76,7 +79,7 @@ def _read_zstd(file: _Counted, name: str) -> Iterator[bytes]:
     frame = None
     while data := file.read(_ZSTD_BYTES):
         while data:
-            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            frame = frame or zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
             try:
                 piece = frame.decompress(data)
             except zstandard.ZstdError as error:

@@ -11,6 +11,8 @@ from mithril.dedup._formats._documents import Documents
 
 __all__ = ["Corpus", "Places"]
 
+_FROM_INDEX = "index:"  # before ids of documents of earlier runs: a file of today may have the same name
+
 Places = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]
 """Of documents: the numbers of their files, and their rows, from 1."""
 
@@ -37,11 +39,19 @@ class Corpus:
         return slice(int(self.starts[file]), int(self.starts[file + 1]))
 
     def add_earlier(self, places: Sequence[tuple[str, int]]) -> None:
-        """Documents of earlier runs, by file and row: only their places are known. They are numbered from len(self)."""
-        numbers = {name: number for number, name in enumerate(self.names)}
-        files = [numbers.setdefault(name, len(numbers)) for name, _ in places]
-        self.names = list(numbers)
+        """Documents of earlier runs, by file and row: only their places are known. They are numbered from len(self).
+
+        Their files are never those of today, also where the names are the same.
+        """
+        numbers: dict[str, int] = {}
+        files = [len(self.files) + numbers.setdefault(name, len(numbers)) for name, _ in places]
+        self.names = [*self.names[: len(self.files)], *numbers]
         self._earlier = np.array(files, np.uint32), np.array([row for _, row in places], np.uint64)
+
+    @property
+    def names_in_ids(self) -> list[str]:
+        """Of each of `names`, what stands before the row in ids."""
+        return [*self.names[: len(self.files)], *(_FROM_INDEX + name for name in self.names[len(self.files) :])]
 
     def places(self, documents: npt.NDArray[np.int64]) -> Places:
         """Where documents lie, or lay."""
@@ -57,9 +67,10 @@ class Corpus:
         return files, rows
 
     def ids(self, documents: npt.NDArray[np.int64]) -> list[str]:
-        """`file:row` of documents."""
+        """`file:row` of documents, `index:file:row` of those of earlier runs."""
         files, rows = self.places(documents)
-        return [f"{self.names[file]}:{row}" for file, row in zip(files.tolist(), rows.tolist(), strict=True)]
+        names = self.names_in_ids
+        return [f"{names[file]}:{row}" for file, row in zip(files.tolist(), rows.tolist(), strict=True)]
 
     def source_ranks(self) -> npt.NDArray[np.uint32]:
         """Of each document the place of its source in the priority: of its column, or else of its input."""

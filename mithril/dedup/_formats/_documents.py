@@ -15,7 +15,7 @@ from mithril.dedup._formats._inputs import InputFile
 __all__ = ["MARK_NAMES", "Documents", "Marks", "Memory", "Progress", "ReadOptions"]
 
 # The fields that annotating adds.
-MARK_NAMES = ("keep", "cluster_id", "kept_id", "similarity")
+MARK_NAMES = tuple(core.MARK_NAMES)
 
 Progress = Callable[[int], None]
 """Gets what is done of one file, in the unit of the stage."""

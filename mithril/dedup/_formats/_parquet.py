@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from mithril._errors import CorruptError, InvalidArgumentError, StorageError, UnsupportedError
 from mithril._native import core
-from mithril.dedup._formats._columns import Column, texts_of
+from mithril.dedup._arrow import texts_of_arrays
+from mithril.dedup._formats._columns import Column
 from mithril.dedup._formats._compression import Writable
 from mithril.dedup._formats._documents import MARK_NAMES, Documents, Marks, Progress, ReadOptions
 from mithril.dedup._formats._inputs import InputFile
@@ -41,8 +42,10 @@ def read_parquet(file: InputFile, options: ReadOptions, progress: Progress) -> "
         with _parquet(file.name).ParquetFile(file.path) as source:
             names = source.schema_arrow.names
             for column in (options.column, options.score_column, options.source_column):
-                if column is not None and names.count(column) != 1:
+                if column is not None and column not in names:
                     raise InvalidArgumentError(f"{file.name}: no column {column!r}; there are {', '.join(names)}")
+                if column is not None and names.count(column) > 1:
+                    raise InvalidArgumentError(f"{file.name}: {names.count(column)} columns are called {column!r}")
             for name in MARK_NAMES if options.unmarked else ():
                 if name in names:
                     raise InvalidArgumentError(f"{file.name}: there is a column {name!r} already")
@@ -98,9 +101,7 @@ class _Reader:
         if options.source_column is not None:
             sources = self._strings(batch, options.source_column)
             faults = self._nulls(sources, options.source_column) | faults
-            places = {name: place for place, name in reversed(list(enumerate(options.source_priority)))}
-            last = len(options.source_priority)
-            ranks = np.fromiter((places.get(name, last) for name in sources.to_pylist()), np.uint32, len(sources))
+            ranks = self._ranks(sources)
         if faults:
             self._set_aside(faults)
             taken = np.ones(batch.num_rows, np.bool_)
@@ -140,6 +141,15 @@ class _Reader:
             raise InvalidArgumentError(f"{self.file.name}: column {column!r} is of type {kind}, not a number")
         return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
 
+    def _ranks(self, sources: Any) -> npt.NDArray[np.uint32]:
+        """The place of each source in the priority, or its length."""
+        pa = _arrow(self.file.name)
+        import pyarrow.compute as compute
+
+        priority = self.options.source_priority
+        places = compute.index_in(sources, value_set=pa.array(priority, sources.type))
+        return np.asarray(places.fill_null(len(priority)).to_numpy(zero_copy_only=False), np.uint32)
+
     @staticmethod
     def _nulls(values: Any, column: str) -> dict[int, str]:
         if not values.null_count:
@@ -148,13 +158,10 @@ class _Reader:
         return dict.fromkeys(places, f"column {column!r} is null")
 
     def _invalid(self, values: Any) -> dict[int, str]:
-        faults: dict[int, str] = {}
-        start = 0
-        while found := core.find_invalid_text(texts_of([values.slice(start)]), self.options.threads):
-            i, offset = start + found[0], found[1]
-            faults[i] = f"column {self.options.column!r} is not UTF-8 (byte {offset} of the text)"
-            start = i + 1
-        return faults
+        """All of them, or the first when that ends the reading."""
+        texts, options = texts_of_arrays([values]), self.options
+        found = core.find_invalid_texts(texts, first_only=not options.skip_faults, threads=options.threads)
+        return {i: f"column {options.column!r} is not UTF-8 (byte {offset} of the text)" for i, offset in found}
 
 
 @dataclass

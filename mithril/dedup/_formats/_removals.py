@@ -1,6 +1,5 @@
 """The table of removals: a row for each removed document, with the kept one that explains it."""
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mithril._errors import UnsupportedError
+from mithril._native import core
 from mithril.dedup._formats._compression import Writable, compressed_writer
 from mithril.dedup._formats._corpus import Corpus, Places
 from mithril.dedup._formats._inputs import split_suffixes
@@ -23,10 +23,11 @@ _Batch = tuple[Places, Places, Any, Any]
 
 
 def write_removals(path: Path, corpus: Corpus, result: DedupResult) -> None:
-    """Write file, row, kept_file, kept_row and similarity of each removed document, in the order of the documents.
+    """Write file, row, kept_file, kept_row, kept_in_index and similarity of each removed document, in their order.
 
-    The last three are null for a text without words, which nothing explains. By the name of `path` it is Parquet
-    or JSON Lines, which may be .gz or .zst.
+    `kept_in_index`: whether the kept document is one of an earlier run, of a file that may have been another of the
+    same name. The last four are null for a text without words, which nothing explains. By the name of `path` it is
+    Parquet or JSON Lines, which may be .gz or .zst.
 
     Raises:
         OSError: It cannot be written.
@@ -51,18 +52,19 @@ def _batches(corpus: Corpus, result: DedupResult) -> Iterator[_Batch]:
 
 
 def _write_jsonl(to: Writable, corpus: Corpus, result: DedupResult) -> None:
-    names = [json.dumps(name, ensure_ascii=False) for name in corpus.names]
     for (files, rows), (kept_files, kept_rows), explained, similarities in _batches(corpus, result):
-        lines = [
-            f'{{"file": {names[file]}, "row": {row}, "kept_file": {names[kept_file]}, "kept_row": {kept_row}, '
-            f'"similarity": {similarity:.7g}}}\n'
-            if is_explained
-            else f'{{"file": {names[file]}, "row": {row}, "kept_file": null, "kept_row": null, "similarity": null}}\n'
-            for file, row, kept_file, kept_row, is_explained, similarity in zip(
-                *(a.tolist() for a in (files, rows, kept_files, kept_rows, explained, similarities)), strict=True
+        to.write(
+            core.removal_lines(
+                files,
+                rows,
+                kept_files,
+                kept_rows,
+                explained,
+                similarities,
+                names=corpus.names,
+                first_in_index=len(corpus.files),
             )
-        ]
-        to.write("".join(lines).encode("utf-8", "replace"))
+        )
 
 
 def _write_parquet(path: Path, corpus: Corpus, result: DedupResult) -> None:
@@ -76,6 +78,7 @@ def _write_parquet(path: Path, corpus: Corpus, result: DedupResult) -> None:
         "row": pa.int64(),
         "kept_file": pa.string(),
         "kept_row": pa.int64(),
+        "kept_in_index": pa.bool_(),
         "similarity": pa.float32(),
     }
     names = pa.array(corpus.names, pa.string())
@@ -86,6 +89,7 @@ def _write_parquet(path: Path, corpus: Corpus, result: DedupResult) -> None:
                 pa.array(rows.astype(np.int64)),
                 names.take(pa.array(kept_files, mask=~explained)),
                 pa.array(kept_rows.astype(np.int64), mask=~explained),
+                pa.array(kept_files >= len(corpus.files), mask=~explained),
                 pa.array(similarities, mask=~explained),
             ]
             writer.write_table(pa.table(columns, schema=pa.schema(kinds)))

@@ -11,11 +11,12 @@ import pyarrow as pa
 import ray
 import ray.data
 
+from mithril._native import core
 from mithril.dedup._ray._messages import Array
 
 __all__ = ["ADDED_COLUMNS", "Blocks", "Partitions", "Verdict", "annotate", "blocks_of", "column_names", "partitions_of"]
 
-ADDED_COLUMNS = ("keep", "cluster_id", "kept_id", "similarity")
+ADDED_COLUMNS = tuple(core.MARK_NAMES)  # as in annotated files
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,46 @@ TEST(Index, IdsOfTheCaller) {
   EXPECT_EQ(numbered.documents(), 3u);
 }
 
+TEST(Index, IdsOfRowsOfFiles) {
+  ListedTexts texts({"the first text is this one", "", "and there is a third"});
+  Index index(options_of(), true);
+  DocumentIds ids;
+  ids.kind = IdKind::kTexts;
+  ids.places = {{"a", "b"}, {1, 0, 1}, {7, 1, uint64_t{1} << 40}};
+  index.deduplicate(texts, ids, nullptr);
+  EXPECT_EQ(index.text_ids({0, 1}), (std::vector<std::string>{"b:7", "b:1099511627776"}));
+  ids.places.files.pop_back();
+  EXPECT_ERROR(kInvalidArgument, "2 ids for 3 texts", index.add(texts, ids));
+}
+
+TEST(Index, IsAgainWhatItWas) {
+  ListedTexts texts = made_texts(200, 8);
+  Index index(options_of(), true);
+  index.add(texts.part(0, 50), {});
+  const Index::State before = index.now();
+  const IndexMatches expected = index.query(texts, nullptr);
+  index.add(texts.part(50, 200), {});  // merges the segments
+  index.restore(before);
+  EXPECT_EQ(index.seen(), 50u);
+  EXPECT_EQ(index.query(texts, nullptr).numbers, expected.numbers);
+  index.add(texts.part(50, 200), {});
+  EXPECT_EQ(index.documents(), 200u);
+  index.check();
+}
+
+TEST(Index, ProgressMayStopIt) {
+  ListedTexts texts = made_texts(600, 9);
+  Index index(options_of(), true);
+  for (const char* stage : {"sketch", "look up", "match"}) {
+    const Progress stop = [&](const std::string& told, uint64_t done, uint64_t total) {
+      EXPECT_TRUE(done <= total && total <= 600) << told;
+      if (told == stage) throw_invalid(told);
+    };
+    EXPECT_ERROR(kInvalidArgument, stage, index.deduplicate(texts, {}, nullptr, stop));
+    EXPECT_EQ(index.seen(), 0u);
+  }
+}
+
 TEST(Index, WithoutTextsTheyMustBeGiven) {
   ListedTexts texts = made_texts(200, 6), first = texts.part(0, 100), second = texts.part(100, 200);
   Index with(options_of(), true), without(options_of(), false);

@@ -64,9 +64,12 @@ TEST(JsonLine, RefusesWhatIsWrong) {
   EXPECT_EQ(text_of(R"({"text": "a", "x": 01})"), "fault: is not JSON: a number is malformed");
   EXPECT_EQ(text_of(R"({"text": "a", "x": 99999999999999999999999e})"), "fault: is not JSON: a number is malformed");
   EXPECT_EQ(text_of(R"({"text": "\q"})"), "fault: is not JSON: a string has a wrong escape");
+  EXPECT_EQ(text_of(R"({"text": "NaN", "x": NaN})"), "fault: is not JSON, which has no NaN and no Infinity");
   EXPECT_EQ(text_of("{\"text\": \"a\tb\"}"), "fault: is not JSON: a string has a control character");
   EXPECT_EQ(text_of(R"(["text"])"), "fault: is an array, not an object");
-  EXPECT_EQ(text_of(R"({"txt": "a"})"), "fault: field 'text' is missing");
+  EXPECT_EQ(text_of(R"({"txt": "a"})"), "fault: field 'text' is missing; there are 'txt'");
+  EXPECT_EQ(text_of(R"({"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":0})"),
+            "fault: field 'text' is missing; there are '1', '2', '3', '4', '5', '6', '7', '8', …");
   EXPECT_EQ(text_of(R"({"text": null})"), "fault: field 'text' is null, not a string");
   EXPECT_EQ(text_of(R"({"text": 5})"), "fault: field 'text' is a number, not a string");
   for (const char* half : {R"({"text": "\ud83d"})", R"({"text": "\ude00"})", R"({"text": "\ud83d\u0041"})"})
@@ -106,7 +109,8 @@ TEST(JsonLine, ReadsScoreAndSource) {
             "fault: field 'score' is a string, not a number");
   EXPECT_EQ(text_of(R"({"text": "a", "score": 1e999, "from": ""})", fields),
             "fault: field 'score' is beyond the range of double");
-  EXPECT_EQ(text_of(R"({"text": "a", "score": 1})", fields), "fault: field 'from' is missing");
+  EXPECT_EQ(text_of(R"({"text": "a", "score": 1})", fields),
+            "fault: field 'from' is missing; there are 'text', 'score'");
 }
 
 TEST(JsonString, IsQuoted) {
@@ -196,7 +200,7 @@ TEST(LineTexts, OfPlainTextEveryLineIsADocument) {
 
 TEST(LineTexts, NamesTheFirstFaultyLine) {
   std::string good = "{\"text\": \"a\"}\n";
-  EXPECT_ERROR(kInvalidArgument, "lines.jsonl, line 3: field 'text' is missing (offset 15)",
+  EXPECT_ERROR(kInvalidArgument, "lines.jsonl, line 3: field 'text' is missing; the object is empty (offset 15)",
                lines_of(good + "\n{}\n{\n"));
   EXPECT_ERROR(kCorrupt, "lines.jsonl, line 2: is not UTF-8 (offset 24)", lines_of(good + "{\"text\": \"\xff\"}"));
 }
