@@ -22,7 +22,6 @@ namespace mithril::dedup {
 namespace {
 
 constexpr uint32_t kTask = 64;  // documents that one thread takes at a time
-constexpr size_t kGroups = 4;   // of bands, each the work of one thread
 constexpr uint32_t kAhead = 8;  // documents whose slots are fetched before they are looked at
 
 bool is_permutation(const std::vector<uint32_t>& order, uint64_t count) {
@@ -218,8 +217,8 @@ class Job {
 
   // Finds, of the batch, which texts are the same, and which documents have a key in common.
   void meet() {
-    parallel_for(kGroups + 1, options_.threads, [&](size_t group) {
-      if (group == kGroups) {
+    parallel_for(kBandGroups + 1, options_.threads, [&](size_t group) {
+      if (group == kBandGroups) {
         for (uint32_t i = 0; i < batch_.count; i++)
           batch_.equals[i] = exact_.add(batch_.hashes[i], batch_.documents[i]);
         return;
@@ -227,7 +226,7 @@ class Job {
       const auto takes_part = [&](uint32_t place) {
         return batch_.states[place] == Batch::State::kLive && batch_.removed_by[place] == kNone;
       };
-      for (uint64_t b = group; b < bands_; b += kGroups) chains_.chain(b, batch_, takes_part);
+      chains_.chain(group, batch_, takes_part);
     });
   }
 
@@ -299,19 +298,20 @@ class Job {
     batch_.states[place] = Batch::State::kKept;
     batch_entries_[place] = static_cast<uint32_t>(entry);
     entries_.push_back(batch_.documents[place]);
-    std::copy_n(digests(place), digest_bytes_, &digests_[entry * digest_bytes_]);
     kept_.push_back(place);
   }
 
   // What stays goes into the tables, each table in order.
   void enter() {
-    parallel_for(kGroups, options_.threads, [&](size_t group) {
+    parallel_for(kBandGroups, options_.threads, [&](size_t group) {
       uint64_t full = 0;
       for (size_t k = 0; k < kept_.size(); k++) {
         if (k + kAhead < kept_.size())
-          for (uint64_t b = group; b < bands_; b += kGroups) tables_[b].prefetch(keys(kept_[k + kAhead])[b]);
+          for (uint64_t b = group; b < bands_; b += kBandGroups) tables_[b].prefetch(keys(kept_[k + kAhead])[b]);
         const uint32_t place = kept_[k];
-        for (uint64_t b = group; b < bands_; b += kGroups) {
+        if (k % kBandGroups == group)
+          std::copy_n(digests(place), digest_bytes_, &digests_[batch_entries_[place] * digest_bytes_]);
+        for (uint64_t b = group; b < bands_; b += kBandGroups) {
           if (batch_.held[place * bands_ + b] < kMaxPerKey)
             tables_[b].insert(keys(place)[b], batch_entries_[place]);
           else
