@@ -58,23 +58,24 @@ static std::vector<uint32_t> plain_star(const VectorTexts& texts, const DedupOpt
   std::vector<uint32_t> by(texts.count(), kNone), kept;
   std::vector<std::vector<uint32_t>> keys(texts.count(), std::vector<uint32_t>(bands));
   std::vector<uint8_t> digests(sketcher.digest_bytes());
-  std::map<std::pair<size_t, uint32_t>, std::set<uint32_t>> held;
+  std::map<std::pair<size_t, uint32_t>, std::vector<size_t>> held;  // places in `kept`
   for (uint32_t i : order) {
     const bool empty = !sketcher.sketch(texts[i], *scratch, keys[i].data(), digests.data());
     if (empty) continue;
     Comparer comparer(options.rules);
     comparer.set(texts[i]);
-    for (uint32_t k : kept) {
-      bool candidate = false;
-      for (size_t b = 0; b < bands; b++) candidate |= held[{b, keys[i][b]}].count(k) != 0;
-      if (!candidate || comparer.compare(texts[k]).jaccard() < options.threshold) continue;
-      by[i] = k;
+    std::set<size_t> candidates;
+    for (size_t b = 0; b < bands; b++)
+      for (size_t k : held[{b, keys[i][b]}]) candidates.insert(k);
+    for (size_t k : candidates) {
+      if (comparer.compare(texts[kept[k]]).jaccard() < options.threshold) continue;
+      by[i] = kept[k];
       break;
     }
     if (by[i] != kNone) continue;
-    kept.push_back(i);
     for (size_t b = 0; b < bands; b++)
-      if (auto& under = held[{b, keys[i][b]}]; under.size() < kMaxPerKey) under.insert(i);
+      if (auto& under = held[{b, keys[i][b]}]; under.size() < kMaxPerKey) under.push_back(kept.size());
+    kept.push_back(i);
   }
   return by;
 }
