@@ -52,7 +52,7 @@ static void look_into(const Segment& segment, const std::vector<Part>& parts) {
   options.rules = p.rules, options.shape = p.shape, options.measure = p.measure, options.threshold = p.threshold;
   options.verify = p.verify && p.stores_texts, options.threads = 1;
   Sketcher sketcher(p.rules, p.shape);
-  BatchSketches sketches(OneText(), sketcher, 1);
+  BatchSketches sketches(OneText(), sketcher, 1, nullptr);
   std::string scratch;
   std::vector<IndexMatch> matches;
   IndexFinder finder(parts, sketcher, options, nullptr);
