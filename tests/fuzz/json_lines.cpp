@@ -48,13 +48,13 @@ static void check_written(const LineTexts& lines, LineRules rules) {
   for (size_t i = 0; i < texts.size(); i++)
     if (keep.push_back(i % 3 != 1), keep.back()) kept.push_back(texts[i]);
   rules.skip_faults = false;
-  auto some = written(rules, [&](const Sink& sink) { write_kept(lines, keep.data(), sink, nullptr); });
+  auto some = written(rules, [&](const LineSink& sink) { write_kept(lines, keep.data(), sink, nullptr); });
   bool marked_order = !kept.empty() && kept[0].compare(0, 3, "\xef\xbb\xbf") == 0;  // belongs to no line when read back
   expect(marked_order || texts_of(some) == kept, "the kept texts are read back");
 
   rules.json = true;
   rules.fields = {"reason", "row", "file", {}};
-  auto faults = written(rules, [&](const Sink& sink) { write_faults(lines, "a\"\xff", sink); });
+  auto faults = written(rules, [&](const LineSink& sink) { write_faults(lines, "a\"\xff", sink); });
   expect(faults.count() == lines.faults(), "all faults are read back");
 
   if (!lines.rules().json) return;
@@ -63,7 +63,7 @@ static void check_written(const LineTexts& lines, LineRules rules) {
   std::vector<uint64_t> row(texts.size(), 7);
   std::vector<float> similarity(texts.size(), 0.9f);
   LineMarks marks{keep.data(), file.data(), row.data(), similarity.data(), {"name"}, 0};
-  auto marked = written(rules, [&](const Sink& sink) { write_marked(lines, marks, 1, sink, nullptr); });
+  auto marked = written(rules, [&](const LineSink& sink) { write_marked(lines, marks, 1, sink, nullptr); });
   expect(marked.count() == texts.size(), "all marked lines are read back");
 }
 

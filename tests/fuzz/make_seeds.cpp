@@ -137,7 +137,7 @@ static void write_dedup_indexes(const std::filesystem::path& folder) {
         p.threshold = 0.5, p.stores_texts = stores_texts, p.ids = ids;
         dedup::Sketcher sketcher(p.rules, p.shape);
         FewTexts texts(count);
-        dedup::BatchSketches sketches(texts, sketcher, 1);
+        dedup::BatchSketches sketches(texts, sketcher, 1, nullptr);
         std::vector<uint64_t> chosen(count);
         std::iota(chosen.begin(), chosen.end(), 0);
         dedup::BatchIds batch_ids{std::vector<int64_t>(count, 7), std::vector<std::string>(count, "id")};
