@@ -12,11 +12,20 @@ namespace mithril {
 
 namespace {
 
-// Writes UTF-8 (of lone surrogates what it would be, which is refused where the text is read); `to` has room for a byte
-// more a character than it has, at most 4.
+// Bytes of UTF-8.
 template <class Character>
-size_t encode(const Character* from, size_t count, char* to) {
-  char* const begin = to;
+size_t encoded_size(const Character* from, size_t count) {
+  size_t size = count;
+  for (size_t i = 0; i < count; i++) {
+    const auto c = static_cast<uint32_t>(from[i]);
+    size += static_cast<size_t>(c >= 0x80) + static_cast<size_t>(c >= 0x800) + static_cast<size_t>(c >= 0x10000);
+  }
+  return size;
+}
+
+// Writes UTF-8 (of lone surrogates what it would be, which is refused where the text is read); `to` has room for it.
+template <class Character>
+void encode(const Character* from, size_t count, char* to) {
   for (size_t i = 0; i < count;) {
     if (i + 16 <= count) {
       Character any = 0;
@@ -47,7 +56,14 @@ size_t encode(const Character* from, size_t count, char* to) {
       *to++ = static_cast<char>(0x80 | (c & 0x3f));
     }
   }
-  return static_cast<size_t>(to - begin);
+}
+
+template <class Character>
+std::string_view encoded(const Character* from, size_t count, std::string& scratch) {
+  const size_t size = encoded_size(from, count);
+  if (scratch.size() < size) scratch.resize(size);
+  encode(from, count, scratch.data());
+  return {scratch.data(), size};
 }
 
 }  // namespace
@@ -79,15 +95,10 @@ std::string_view ListTexts::text(uint64_t i, std::string& scratch) const {
   const auto count = static_cast<size_t>(PyUnicode_GET_LENGTH(item));
   const void* data = PyUnicode_DATA(item);
   if (PyUnicode_IS_ASCII(item)) return {static_cast<const char*>(data), count};
-  const auto kind = static_cast<size_t>(PyUnicode_KIND(item));  // bytes a character
-  const size_t room = count * std::min<size_t>(kind + 1, 4);
-  if (scratch.size() < room) scratch.resize(room);
-  switch (kind) {
-    case PyUnicode_1BYTE_KIND:
-      return {scratch.data(), encode(static_cast<const Py_UCS1*>(data), count, scratch.data())};
-    case PyUnicode_2BYTE_KIND:
-      return {scratch.data(), encode(static_cast<const Py_UCS2*>(data), count, scratch.data())};
-    default: return {scratch.data(), encode(static_cast<const Py_UCS4*>(data), count, scratch.data())};
+  switch (PyUnicode_KIND(item)) {
+    case PyUnicode_1BYTE_KIND: return encoded(static_cast<const Py_UCS1*>(data), count, scratch);
+    case PyUnicode_2BYTE_KIND: return encoded(static_cast<const Py_UCS2*>(data), count, scratch);
+    default: return encoded(static_cast<const Py_UCS4*>(data), count, scratch);
   }
 }
 
