@@ -1,5 +1,5 @@
-// Band key → documents. Lines of 64 bytes: eight keys, and the eight ids that belong to them; what a full line cannot
-// take goes into the next.
+// Band key → documents, a table for each band. Lines of 64 bytes: eight keys, and the eight ids that belong to them;
+// what a full line cannot take goes into the next.
 #pragma once
 #include <cstdint>
 
@@ -14,17 +14,19 @@ namespace mithril::dedup {
 // Documents that one key of a band may hold. Whoever inserts counts, and leaves out what comes after them.
 inline constexpr uint32_t kMaxPerKey = 128;
 
-class BandTable {
+class BandTables {
  public:
-  // Room for `capacity` ids: 9.1 bytes each. More than that must not be inserted.
-  explicit BandTable(uint64_t capacity) : lines_(capacity / kFilled + 1) {}
+  // Room for `capacity` ids in each band: 9.1 bytes each. More than that must not be inserted.
+  BandTables(uint64_t bands, uint64_t capacity) : lines_a_band_(capacity / kFilled + 1), lines_(bands * lines_a_band_) {}
 
-  void prefetch(uint32_t key) const { __builtin_prefetch(&lines_[line_of(key)]); }
+  void populate(int threads) { lines_.populate(threads); }
+
+  void prefetch(uint64_t band, uint32_t key) const { __builtin_prefetch(&lines_[line_of(band, key)]); }
 
   // Calls take(id) for the documents under `key`, in the order of insertion.
   template <class Take>
-  void find(uint32_t key, Take take) const {
-    for (uint64_t l = line_of(key);; l = next(l)) {
+  void find(uint64_t band, uint32_t key, Take take) const {
+    for (uint64_t l = line_of(band, key);; l = next(band, l)) {
       const Line& line = lines_[l];
       const uint32_t used = ~equal(line.ids, 0) & 0xff;
       for (uint32_t matches = equal(line.keys, key) & used; matches; matches &= matches - 1)
@@ -33,10 +35,10 @@ class BandTable {
     }
   }
 
-  void insert(uint32_t key, uint32_t id) {
-    uint64_t l = line_of(key);
+  void insert(uint64_t band, uint32_t key, uint32_t id) {
+    uint64_t l = line_of(band, key);
     uint32_t free;
-    while ((free = equal(lines_[l].ids, 0)) == 0) l = next(l);
+    while ((free = equal(lines_[l].ids, 0)) == 0) l = next(band, l);
     const int place = __builtin_ctz(free);
     lines_[l].keys[place] = key, lines_[l].ids[place] = id + 1;
   }
@@ -63,9 +65,12 @@ class BandTable {
 #endif
   }
 
-  uint64_t line_of(uint32_t key) const { return key * lines_.size() >> 32; }
-  uint64_t next(uint64_t line) const { return line + 1 == lines_.size() ? 0 : line + 1; }
+  uint64_t line_of(uint64_t band, uint32_t key) const { return band * lines_a_band_ + (key * lines_a_band_ >> 32); }
+  uint64_t next(uint64_t band, uint64_t line) const {
+    return line + 1 == (band + 1) * lines_a_band_ ? band * lines_a_band_ : line + 1;
+  }
 
+  uint64_t lines_a_band_;
   ZeroedArray<Line> lines_;
 };
 

@@ -14,7 +14,7 @@ inline constexpr uint32_t kBatch = 1024;
 struct Batch {
   enum class State : uint8_t { kLive, kExactDuplicate, kEmpty, kKept };
 
-  Batch(int bands, uint64_t digest_bytes)
+  explicit Batch(int bands)
       : hashes(kBatch),
         documents(kBatch),
         equals(kBatch),
@@ -23,7 +23,6 @@ struct Batch {
         similarity(kBatch),
         keys(kBatch * static_cast<uint64_t>(bands)),
         held(keys.size()),
-        digests(kBatch * digest_bytes),
         edges(kBatch) {}
 
   uint32_t count = 0;
@@ -35,7 +34,6 @@ struct Batch {
   std::vector<float> similarity;     // to it
   std::vector<uint32_t> keys;        // of each document, one a band
   std::vector<uint8_t> held;         // documents that each of these keys holds already
-  std::vector<uint8_t> digests;
   std::vector<std::vector<uint32_t>> edges;  // components: entries of earlier batches that each document is near
 };
 

@@ -117,16 +117,16 @@ bool sort_marks(const uint8_t* text, uint64_t size, std::string& to) {
 
 CodePoints::CodePoints(const TextRules& rules) : rules_(rules), options_(utf8proc_options(rules)) {}
 
-CodePoints::~CodePoints() {
-  for (auto& page : pages_) delete page.load(std::memory_order_relaxed);
-}
-
 const CodePoints::Page* CodePoints::make_page(uint32_t number) const {
   auto page = std::make_unique<Page>();
   for (uint32_t i = 0; i < 256; i++) page->code_points[i] = look_up(static_cast<int32_t>(number << 8 | i));
-  const Page* there = nullptr;
-  if (pages_[number].compare_exchange_strong(there, page.get(), std::memory_order_acq_rel)) there = page.release();
-  return there;
+  const std::lock_guard<std::mutex> lock(making_);
+  auto same = std::find_if(different_.begin(), different_.end(), [&](const auto& other) {
+    return std::equal(std::begin(page->code_points), std::end(page->code_points), std::begin(other->code_points));
+  });
+  if (same == different_.end()) same = different_.insert(same, std::move(page));
+  pages_[number].store(same->get(), std::memory_order_release);
+  return same->get();
 }
 
 Role CodePoints::normalised_role(int32_t code_point) const {
@@ -163,8 +163,13 @@ CodePoint CodePoints::look_up(int32_t code_point) const {
   CodePoint entry{Role::kComplex, own, false, 0};
   if (!utf8proc_codepoint_valid(code_point)) return {Role::kSeparator, Role::kSeparator, false, 0};
   const bool normalised = rules_.form != NormalForm::kNone;
-  if (normalised && (utf8proc_get_property(code_point)->combining_class != 0 || within(kComposeBackwards, code_point)))
+  const utf8proc_property_t* property = utf8proc_get_property(code_point);
+  if (normalised && (property->combining_class != 0 || within(kComposeBackwards, code_point))) return entry;
+  constexpr uint16_t kNone = 0xffff;
+  if (property->decomp_seqindex == kNone && property->casefold_seqindex == kNone && !property->ignorable) {
+    entry.role = own;  // it stays as it is, like nearly all
     return entry;
+  }
   uint8_t text[4];
   const auto size = utf8proc_encode_char(code_point, text);
   std::vector<int32_t> form;

@@ -2,7 +2,10 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "csrc/dedup/rules.h"
 
@@ -20,16 +23,21 @@ struct CodePoint {
   Role normalised_role;  // in a text that is normalised: never kComplex
   bool replaced;         // by `bytes`: UTF-8, as long as that of the code point itself
   uint32_t bytes;        // the first byte lowest
+
+  bool operator==(const CodePoint& other) const {
+    return role == other.role && normalised_role == other.normalised_role && replaced == other.replaced &&
+           bytes == other.bytes;
+  }
 };
 
 class CodePoints {
  public:
   explicit CodePoints(const TextRules& rules);
-  ~CodePoints();
   CodePoints(const CodePoints&) = delete;
   CodePoints& operator=(const CodePoints&) = delete;
 
-  // For 0 <= code_point < 0x110000. Pages of 256 are made when they are first asked for, by any thread.
+  // For 0 <= code_point < 0x110000. Pages of 256 are made when they are first asked for, by any thread; those of Han
+  // and Hangul are nearly all the same one.
   const CodePoint& operator[](uint32_t code_point) const {
     const Page* page = pages_[code_point >> 8].load(std::memory_order_acquire);
     return (page ? page : make_page(code_point >> 8))->code_points[code_point & 0xff];
@@ -48,6 +56,8 @@ class CodePoints {
 
   TextRules rules_;
   int options_;  // utf8proc's
+  mutable std::mutex making_;
+  mutable std::vector<std::unique_ptr<const Page>> different_;
   mutable std::atomic<const Page*> pages_[0x1100] = {};
 };
 

@@ -58,11 +58,12 @@ class Job {
         digest_bytes_(sketcher_.digest_bytes()),
         least_agreement_(least_agreement(options)),
         exact_(texts.count()),
+        tables_(bands_, texts.count()),
         digests_(texts.count() * digest_bytes_),
-        batch_(options.shape.bands, digest_bytes_),
+        batch_(options.shape.bands),
         chains_(options.shape.bands) {
     const uint64_t n = texts.count();
-    for (uint64_t b = 0; b < bands_; b++) tables_.emplace_back(n);
+    exact_.populate(options.threads), tables_.populate(options.threads);
     result_.removed_by.assign(n, kNone);
     result_.similarity.assign(n, 0);
     empty_.resize(n);
@@ -73,6 +74,7 @@ class Job {
     const uint64_t n = texts_.count();
     for (uint64_t done = 0; done < n; done += batch_.count) {
       batch_.count = static_cast<uint32_t>(std::min<uint64_t>(kBatch, n - done));
+      first_entry_ = entries_.size();
       for (uint32_t i = 0; i < batch_.count; i++)
         batch_.documents[i] = order_.empty() ? static_cast<uint32_t>(done + i) : order_[done + i];
       match_batch();
@@ -90,7 +92,9 @@ class Job {
  private:
   bool star() const { return options_.clusters == Clusters::kStar; }
   const uint32_t* keys(uint32_t place) const { return &batch_.keys[place * bands_]; }
-  const uint8_t* digests(uint32_t place) const { return &batch_.digests[place * digest_bytes_]; }
+  uint8_t* digests_of(uint64_t entry) { return &digests_[entry * digest_bytes_]; }
+  // Of a document of the batch, until match_within has passed it: where they stand if all before it stay.
+  uint8_t* digests(uint32_t place) { return digests_of(first_entry_ + place); }
 
   std::string_view text(uint32_t document, std::string& scratch) const { return texts_.text(document, scratch); }
 
@@ -144,12 +148,12 @@ class Job {
     if (exact_.contains(batch_.hashes[place])) return;
     batch_.states[place] = Batch::State::kLive;
     try {
-      if (!sketcher_.sketch(text, *worker.sketch, keys, &batch_.digests[place * digest_bytes_]))
+      if (!sketcher_.sketch(text, *worker.sketch, keys, digests(place)))
         batch_.states[place] = Batch::State::kEmpty;
     } catch (const Error& error) {
       throw Error(error.kind(), "document " + std::to_string(batch_.documents[place]) + ": " + error.what());
     }
-    for (uint64_t b = 0; b < bands_; b++) tables_[b].prefetch(keys[b]);
+    for (uint64_t b = 0; b < bands_; b++) tables_.prefetch(b, keys[b]);
   }
 
   // Gathers the entries that agree in a band with each document of the task.
@@ -161,9 +165,9 @@ class Job {
       if (batch_.states[i] == Batch::State::kLive)
         for (uint64_t b = 0; b < bands_; b++) {
           const size_t before = all.size();
-          tables_[b].find(keys(i)[b], [&](uint32_t entry) {
+          tables_.find(b, keys(i)[b], [&](uint32_t entry) {
             all.push_back(entry);
-            __builtin_prefetch(&digests_[entry * digest_bytes_]);
+            __builtin_prefetch(digests_of(entry));
           });
           batch_.held[i * bands_ + b] = static_cast<uint8_t>(all.size() - before);
         }
@@ -184,7 +188,7 @@ class Job {
       for (; at < end; at++) {
         const uint32_t entry = worker.candidates[at];
         if (!star() && connected(batch_.edges[i], entry)) continue;
-        if (!near(i, entries_[entry], &digests_[entry * digest_bytes_], set, worker, &batch_.similarity[i])) continue;
+        if (!near(i, entry, set, worker, &batch_.similarity[i])) continue;
         if (star()) {
           batch_.removed_by[i] = entry;
           break;
@@ -195,19 +199,18 @@ class Job {
     }
   }
 
-  // Whether document `place` of the batch is near another; `set` says whether the worker's comparer holds it already.
-  bool near(uint32_t place, uint32_t document, const uint8_t* of_document, bool& set, Worker& worker,
-            float* similarity) {
+  // Whether document `place` of the batch is near an entry; `set` says whether the worker's comparer holds it already.
+  bool near(uint32_t place, uint32_t entry, bool& set, Worker& worker, float* similarity) {
     if (!options_.verify) {
-      const double estimate = sketcher_.estimate(digests(place), of_document);
+      const double estimate = sketcher_.estimate(digests(place), digests_of(entry));
       *similarity = static_cast<float>(estimate);
       if (estimate < options_.threshold) return false;
     } else {
-      if (sketcher_.agreement(digests(place), of_document) < least_agreement_) return false;
+      if (sketcher_.agreement(digests(place), digests_of(entry)) < least_agreement_) return false;
       if (!set) worker.comparer.set(text(batch_.documents[place], worker.text_a)), set = true;
       counts_.verified.fetch_add(1, std::memory_order_relaxed);
       double exact;
-      if (!worker.comparer.reaches(text(document, worker.text_b), options_.measure, options_.threshold, &exact))
+      if (!worker.comparer.reaches(text(entries_[entry], worker.text_b), options_.measure, options_.threshold, &exact))
         return false;
       *similarity = static_cast<float>(exact);
     }
@@ -272,7 +275,6 @@ class Job {
 
   // Whether document `place` goes, because one of `candidates`, places of the batch, stays.
   bool match_with(uint32_t place, const std::vector<uint32_t>& candidates, Worker& worker) {
-    const uint32_t document = batch_.documents[place];
     const auto own_entry = static_cast<uint32_t>(entries_.size());
     if (!star()) {
       forest_.add();
@@ -280,12 +282,12 @@ class Job {
     }
     bool set = false;
     for (uint32_t other : candidates) {
-      const uint32_t of = batch_.documents[other], entry = batch_entries_[other];
+      const uint32_t entry = batch_entries_[other];
       if (!star() && forest_.root(entry) == forest_.root(own_entry)) continue;
       float similarity;
-      if (!near(place, of, digests(other), set, worker, &similarity)) continue;
+      if (!near(place, entry, set, worker, &similarity)) continue;
       if (star()) {
-        remove(document, of, similarity);
+        remove(batch_.documents[place], entries_[entry], similarity);
         return true;
       }
       forest_.join(entry, own_entry);
@@ -297,6 +299,7 @@ class Job {
     const uint64_t entry = entries_.size();
     batch_.states[place] = Batch::State::kKept;
     batch_entries_[place] = static_cast<uint32_t>(entry);
+    if (digests_of(entry) != digests(place)) std::copy_n(digests(place), digest_bytes_, digests_of(entry));
     entries_.push_back(batch_.documents[place]);
     kept_.push_back(place);
   }
@@ -307,13 +310,11 @@ class Job {
       uint64_t full = 0;
       for (size_t k = 0; k < kept_.size(); k++) {
         if (k + kAhead < kept_.size())
-          for (uint64_t b = group; b < bands_; b += kBandGroups) tables_[b].prefetch(keys(kept_[k + kAhead])[b]);
+          for (uint64_t b = group; b < bands_; b += kBandGroups) tables_.prefetch(b, keys(kept_[k + kAhead])[b]);
         const uint32_t place = kept_[k];
-        if (k % kBandGroups == group)
-          std::copy_n(digests(place), digest_bytes_, &digests_[batch_entries_[place] * digest_bytes_]);
         for (uint64_t b = group; b < bands_; b += kBandGroups) {
           if (batch_.held[place * bands_ + b] < kMaxPerKey)
-            tables_[b].insert(keys(place)[b], batch_entries_[place]);
+            tables_.insert(b, keys(place)[b], batch_entries_[place]);
           else
             full++;
         }
@@ -346,9 +347,9 @@ class Job {
     });
   }
 
-  float similarity_of(uint32_t entry, uint32_t kept, Worker& worker) const {
+  float similarity_of(uint32_t entry, uint32_t kept, Worker& worker) {
     if (!options_.verify)
-      return static_cast<float>(sketcher_.estimate(&digests_[entry * digest_bytes_], &digests_[kept * digest_bytes_]));
+      return static_cast<float>(sketcher_.estimate(digests_of(entry), digests_of(kept)));
     worker.comparer.set(text(entries_[entry], worker.text_a));
     const Overlap o = worker.comparer.compare(text(entries_[kept], worker.text_b));
     return static_cast<float>(o.similarity_of_a(options_.measure));
@@ -377,8 +378,9 @@ class Job {
   uint64_t bands_, digest_bytes_;
   int least_agreement_;
   ExactTable exact_;
-  std::vector<BandTable> tables_;
+  BandTables tables_;
   std::vector<uint32_t> entries_;  // documents that stand in the tables, most preferred first
+  uint64_t first_entry_ = 0;       // of the batch
   ZeroedArray<uint8_t> digests_;   // of the entries
   Forest forest_;                  // components: over the entries
   Batch batch_;

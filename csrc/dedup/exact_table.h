@@ -12,6 +12,8 @@ class ExactTable {
   // At most `capacity` different hashes: 25 bytes each.
   explicit ExactTable(uint64_t capacity) : slots_(capacity + capacity / 4 + 1) {}
 
+  void populate(int threads) { slots_.populate(threads); }
+
   void prefetch(const Hash128& hash) const { __builtin_prefetch(&slots_[place_of(hash)]); }
 
   bool contains(const Hash128& hash) const { return slots_[find(hash)].id != 0; }

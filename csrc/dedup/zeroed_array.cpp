@@ -2,19 +2,34 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
+#include "csrc/base/checked.h"
 #include "csrc/base/error.h"
+#include "csrc/base/parallel.h"
 
 namespace mithril::dedup::detail {
+
+constexpr uint64_t kHugePage = 2 << 20;
 
 void* map_zeros(uint64_t bytes) {
   if (bytes == 0) return nullptr;
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw Error(errno, "no memory for a table of " + std::to_string(bytes) + " bytes", "");
-  madvise(memory, bytes, MADV_HUGEPAGE);
+  // Smaller ones would share a huge page, and with it memory that nobody uses, with their neighbours.
+  if (bytes >= kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
   return memory;
+}
+
+void populate(void* memory, uint64_t bytes, int threads) {
+#ifdef MADV_POPULATE_WRITE  // Linux 5.14; without it, all works as well, but later
+  parallel_for(ceil_div(bytes, kHugePage), threads, [=](size_t piece) {
+    const uint64_t from = piece * kHugePage;
+    madvise(static_cast<uint8_t*>(memory) + from, std::min(kHugePage, bytes - from), MADV_POPULATE_WRITE);
+  });
+#endif
 }
 
 void unmap(void* memory, uint64_t bytes) noexcept { munmap(memory, bytes); }

@@ -235,22 +235,28 @@ TEST(Deduplicate, RefusesWhatIsNoOrder) {
     EXPECT_THROW(deduplicate(texts, DedupOptions{}, order, nullptr), Error);
 }
 
-TEST(BandTable, FindsWhatWasInsertedInOrder) {
-  BandTable table(5000);
+TEST(BandTables, FindWhatWasInsertedInOrder) {
+  constexpr uint32_t kBands = 3, kDocuments = 5000;
+  BandTables tables(kBands, kDocuments);
+  tables.populate(2);
   std::mt19937 random(9);
   std::vector<uint32_t> keys(700);
   for (auto& key : keys) key = static_cast<uint32_t>(random());
-  std::vector<std::vector<uint32_t>> expected(keys.size());
-  for (uint32_t id = 0; id < 5000; id++) {
-    const size_t k = random() % 3 ? random() % keys.size() : 0;  // one key has many
-    table.insert(keys[k], id), expected[k].push_back(id);
+  std::vector<std::vector<uint32_t>> expected[kBands];
+  for (auto& of_keys : expected) of_keys.resize(keys.size());
+  for (uint32_t id = 0; id < kDocuments; id++)
+    for (uint32_t band = 0; band < kBands; band++) {
+      const size_t k = random() % 3 ? random() % keys.size() : 0;  // one key has many
+      tables.insert(band, keys[k], id), expected[band][k].push_back(id);
+    }
+  for (uint32_t band = 0; band < kBands; band++) {
+    for (size_t k = 0; k < keys.size(); k++) {
+      std::vector<uint32_t> found;
+      tables.find(band, keys[k], [&](uint32_t id) { found.push_back(id); });
+      EXPECT_EQ(found, expected[band][k]);
+    }
+    tables.find(band, 12345, [](uint32_t) { FAIL(); });
   }
-  for (size_t k = 0; k < keys.size(); k++) {
-    std::vector<uint32_t> found;
-    table.find(keys[k], [&](uint32_t id) { found.push_back(id); });
-    EXPECT_EQ(found, expected[k]);
-  }
-  table.find(12345, [](uint32_t) { FAIL(); });
 }
 
 TEST(SketchShape, FindsPairsAtTheThreshold) {
