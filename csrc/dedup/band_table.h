@@ -17,7 +17,8 @@ inline constexpr uint32_t kMaxPerKey = 128;
 class BandTables {
  public:
   // Room for `capacity` ids in each band: 9.1 bytes each. More than that must not be inserted.
-  BandTables(uint64_t bands, uint64_t capacity) : lines_a_band_(capacity / kFilled + 1), lines_(bands * lines_a_band_) {}
+  BandTables(uint64_t bands, uint64_t capacity)
+      : lines_a_band_(capacity / kFilled + 1), lines_(bands * lines_a_band_) {}
 
   void populate(int threads) { lines_.populate(threads); }
 

@@ -30,10 +30,10 @@ struct Batch {
   std::vector<uint32_t> documents;
   std::vector<uint32_t> equals;  // the first document with the same text
   std::vector<State> states;
-  std::vector<uint32_t> removed_by;  // entry of an earlier batch, or kNone
-  std::vector<float> similarity;     // to it
-  std::vector<uint32_t> keys;        // of each document, one a band
-  std::vector<uint8_t> held;         // documents that each of these keys holds already
+  std::vector<uint32_t> removed_by;          // entry of an earlier batch, or kNone
+  std::vector<float> similarity;             // to it
+  std::vector<uint32_t> keys;                // of each document, one a band
+  std::vector<uint8_t> held;                 // documents that each of these keys holds already
   std::vector<std::vector<uint32_t>> edges;  // components: entries of earlier batches that each document is near
 };
 

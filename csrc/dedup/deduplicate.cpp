@@ -148,8 +148,7 @@ class Job {
     if (exact_.contains(batch_.hashes[place])) return;
     batch_.states[place] = Batch::State::kLive;
     try {
-      if (!sketcher_.sketch(text, *worker.sketch, keys, digests(place)))
-        batch_.states[place] = Batch::State::kEmpty;
+      if (!sketcher_.sketch(text, *worker.sketch, keys, digests(place))) batch_.states[place] = Batch::State::kEmpty;
     } catch (const Error& error) {
       throw Error(error.kind(), "document " + std::to_string(batch_.documents[place]) + ": " + error.what());
     }
@@ -348,8 +347,7 @@ class Job {
   }
 
   float similarity_of(uint32_t entry, uint32_t kept, Worker& worker) {
-    if (!options_.verify)
-      return static_cast<float>(sketcher_.estimate(digests_of(entry), digests_of(kept)));
+    if (!options_.verify) return static_cast<float>(sketcher_.estimate(digests_of(entry), digests_of(kept)));
     worker.comparer.set(text(entries_[entry], worker.text_a));
     const Overlap o = worker.comparer.compare(text(entries_[kept], worker.text_b));
     return static_cast<float>(o.similarity_of_a(options_.measure));

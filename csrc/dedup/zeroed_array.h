@@ -18,8 +18,8 @@ class ZeroedArray {
  public:
   explicit ZeroedArray(uint64_t size)
       : size_(size), data_(static_cast<T*>(detail::map_zeros(size * sizeof(T))), Unmap{size * sizeof(T)}) {}
-  // Gives it all its memory now, by several threads: otherwise a page that is read before it is written is mapped twice,
-  // and all processors have to forget what they knew of it.
+  // Gives it all its memory now, by several threads: otherwise a page that is read before it is written is mapped
+  // twice, and all processors have to forget what they knew of it.
   void populate(int threads) { detail::populate(data_.get(), size_ * sizeof(T), threads); }
 
   T& operator[](uint64_t i) { return data_.get()[i]; }
