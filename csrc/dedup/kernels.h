@@ -10,6 +10,8 @@ namespace mithril::dedup {
 
 // Bytes past the end of `lower` that must be there: classify overwrites them, the hashes read them.
 inline constexpr size_t kSlack = 64;
+// Numbers that the widest kernel takes at a time.
+inline constexpr size_t kLanes = 16;
 
 struct Kernels {
   // text: `size` bytes; lower: kSlack more. Bit i % 64 of word[i / 64] says that byte i is an
@@ -25,7 +27,8 @@ struct Kernels {
   size_t (*hash64)(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first,
                    uint64_t* hashes) noexcept;
 
-  // shingles[i] from words[i] … words[i + n − 1], for 0 <= i < count.
+  // shingles[i] from words[i] … words[i + n − 1], for 0 <= i < count. Reads, and writes, up to kLanes more of both:
+  // what stands there does not matter.
   void (*shingles)(const uint32_t* words, size_t count, const uint32_t* coefficients, size_t n,
                    uint32_t* shingles) noexcept;
 
@@ -39,8 +42,6 @@ struct Kernels {
   // keys[b], for b < bands, from values[r × bands + b] for r < rows.
   void (*keys)(const uint32_t* values, size_t bands, size_t rows, uint32_t* keys) noexcept;
 };
-inline constexpr size_t kLanes = 16;
-
 const Kernels& kernels(Isa isa);
 
 }  // namespace mithril::dedup

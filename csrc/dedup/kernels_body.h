@@ -218,17 +218,11 @@ inline T mix_shingle(T h) {
 
 void shingles(const uint32_t* __restrict words, size_t count, const uint32_t* coefficients, size_t n,
               uint32_t* __restrict shingles) noexcept {
-  size_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) {
+  for (size_t i = 0; i < count; i += kWidth) {
     Lanes h = load<Lanes>(words + i) * coefficients[0];
     for (size_t k = 1; k < n; k++) h += load<Lanes>(words + i + k) * coefficients[k];
     h = mix_shingle(h);
     __builtin_memcpy(shingles + i, &h, sizeof h);
-  }
-  for (; i < count; i++) {
-    uint32_t h = 0;
-    for (size_t k = 0; k < n; k++) h += words[i + k] * coefficients[k];
-    shingles[i] = mix_shingle(h);
   }
 }
 

@@ -66,7 +66,7 @@ bool Sketcher::extremes(std::string_view text, Scratch& scratch) const {
     if (hashes.size() < n) continue;
     const size_t count = hashes.size() - (n - 1);
     scratch.shingles.clear();
-    uint32_t* shingles = scratch.shingles.room(count);
+    uint32_t* shingles = scratch.shingles.room(count + kLanes);
     kernel.shingles(hashes.data(), count, coefficients_.data(), n, shingles);
     kernel.extremes(shingles, count, multipliers_.data(), lanes_, values.data(), values.data() + lanes_);
     hashes.keep_last(n - 1);
@@ -74,10 +74,10 @@ bool Sketcher::extremes(std::string_view text, Scratch& scratch) const {
   }
   if (!any) {
     if (hashes.size() == 0) return false;
-    uint32_t shingle;
-    kernel.shingles(hashes.data(), 1, coefficients_.data(), hashes.size(), &shingle);
-    shingle += static_cast<uint32_t>(hashes.size()) * 0x9e3779b9u;  // fewer than n words are another kind of shingle
-    kernel.extremes(&shingle, 1, multipliers_.data(), lanes_, values.data(), values.data() + lanes_);
+    uint32_t shingle[1 + kLanes];
+    kernel.shingles(hashes.data(), 1, coefficients_.data(), hashes.size(), shingle);
+    *shingle += static_cast<uint32_t>(hashes.size()) * 0x9e3779b9u;  // fewer than n words are another kind of shingle
+    kernel.extremes(shingle, 1, multipliers_.data(), lanes_, values.data(), values.data() + lanes_);
   }
   return true;
 }

@@ -146,7 +146,8 @@ void Words::read_piece(std::string_view text, uint64_t& position, Scratch& scrat
   position = end;
   const uint64_t* first = found.units ? scratch.first.data() : nullptr;
   // Without units there is a byte between two words.
-  Hash* to = hashes.room(first ? count_words(size, scratch.word.data(), first) : size / 2 + 1);
+  const uint64_t count = first ? count_words(size, scratch.word.data(), first) : size / 2 + 1;
+  Hash* to = hashes.room(count + kLanes);
   if constexpr (sizeof(Hash) == 4)
     hashes.grow(kernels_.hash32(scratch.lower.data(), size, scratch.word.data(), first, to));
   else

@@ -56,7 +56,8 @@ class Words {
     std::string normalised;
   };
 
-  // Appends the hashes of the words of the next piece of `text`, which begins at byte `position` and is moved past it.
+  // Appends the hashes of the words of the next piece of `text`, which begins at byte `position` and is moved past it;
+  // behind them is room for kLanes more.
   // A piece ends at white space, or an ideographic stop or comma, after some 16 KiB, or at the end of the text. Throws
   // corrupt, with the offset, where the text is not UTF-8.
   void read(std::string_view text, uint64_t& position, Scratch& scratch, Row<uint32_t>& hashes) const;

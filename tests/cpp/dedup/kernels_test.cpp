@@ -112,10 +112,11 @@ TEST_P(DedupKernels, HashesWordsAlone) {
 TEST_P(DedupKernels, SketchesAsTheScalarOnes) {
   for (size_t count : {1, 2, 15, 16, 17, 100}) {
     for (size_t n : {1, 5, 64}) {
-      const auto words = numbers(count + n - 1), coefficients = numbers(n);
-      std::vector<uint32_t> a(count), b(count);
+      const auto words = numbers(count + n - 1 + kLanes), coefficients = numbers(n);
+      std::vector<uint32_t> a(count + kLanes), b(count + kLanes);
       kernel_.shingles(words.data(), count, coefficients.data(), n, a.data());
       scalar_.shingles(words.data(), count, coefficients.data(), n, b.data());
+      a.resize(count), b.resize(count);
       ASSERT_EQ(a, b) << count << " of " << n;
     }
     for (size_t lanes : {16, 48, 64, 512}) {
