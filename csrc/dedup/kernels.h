@@ -21,7 +21,7 @@ struct Kernels {
                    uint64_t* high) noexcept;
 
   // Hashes every run of bytes whose bit in `word` is set; a bit of `first`, which may be null, begins a new word within
-  // a run. Writes as many hashes as words begin, and returns how many. Words hold no zero bytes.
+  // a run. Writes at most `size` hashes and returns how many. Words hold no zero bytes.
   size_t (*hash32)(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first,
                    uint32_t* hashes) noexcept;
   size_t (*hash64)(const uint8_t* lower, size_t size, const uint64_t* word, const uint64_t* first,
@@ -42,6 +42,7 @@ struct Kernels {
   // keys[b], for b < bands, from values[r × bands + b] for r < rows.
   void (*keys)(const uint32_t* values, size_t bands, size_t rows, uint32_t* keys) noexcept;
 };
+
 const Kernels& kernels(Isa isa);
 
 }  // namespace mithril::dedup

@@ -39,17 +39,6 @@ void set_bits(uint64_t* mask, uint64_t at, int count) {
 
 bool bit(const uint64_t* mask, uint64_t at) { return mask[at / 64] >> at % 64 & 1; }
 
-// Words that begin in `size` bytes.
-uint64_t count_words(uint64_t size, const uint64_t* word, const uint64_t* first) {
-  uint64_t count = 0, in = 0;  // whether the byte before belongs to a word
-  for (uint64_t block = 0; block * 64 < size; block++) {
-    const uint64_t w = word[block], before = w << 1 | in;
-    count += static_cast<uint64_t>(__builtin_popcountll(w & (~before | first[block])));
-    in = w >> 63;
-  }
-  return count;
-}
-
 }  // namespace
 
 Words::Found Words::classify(const uint8_t* piece, uint64_t size, bool normalised, uint64_t origin,
@@ -146,8 +135,7 @@ void Words::read_piece(std::string_view text, uint64_t& position, Scratch& scrat
   position = end;
   const uint64_t* first = found.units ? scratch.first.data() : nullptr;
   // Without units there is a byte between two words.
-  const uint64_t count = first ? count_words(size, scratch.word.data(), first) : size / 2 + 1;
-  Hash* to = hashes.room(count + kLanes);
+  Hash* to = hashes.room((first ? size : size / 2 + 1) + kLanes);
   if constexpr (sizeof(Hash) == 4)
     hashes.grow(kernels_.hash32(scratch.lower.data(), size, scratch.word.data(), first, to));
   else

@@ -13,6 +13,8 @@
 namespace mithril::dedup::detail {
 
 constexpr uint64_t kHugePage = 2 << 20;
+// MADV_POPULATE_WRITE, which older headers lack. Linux before 5.14 refuses it; all works as well then, but later.
+constexpr int kPopulateWrite = 23;
 
 void* map_zeros(uint64_t bytes) {
   if (bytes == 0) return nullptr;
@@ -24,12 +26,10 @@ void* map_zeros(uint64_t bytes) {
 }
 
 void populate(void* memory, uint64_t bytes, int threads) {
-#ifdef MADV_POPULATE_WRITE  // Linux 5.14; without it, all works as well, but later
   parallel_for(ceil_div(bytes, kHugePage), threads, [=](size_t piece) {
     const uint64_t from = piece * kHugePage;
-    madvise(static_cast<uint8_t*>(memory) + from, std::min(kHugePage, bytes - from), MADV_POPULATE_WRITE);
+    madvise(static_cast<uint8_t*>(memory) + from, std::min(kHugePage, bytes - from), kPopulateWrite);
   });
-#endif
 }
 
 void unmap(void* memory, uint64_t bytes) noexcept { munmap(memory, bytes); }
